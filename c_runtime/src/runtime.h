@@ -1,0 +1,235 @@
+/*
+ * What crosses files inside the runtime. Generated code sees upstare_abi.h only.
+ *
+ * Contexts: "handler" = may run in a signal handler of the runtime (all signals blocked), so: system calls, atomics,
+ * the runtime's own memory, nothing of the program's. "thread" = a registered thread in normal context. "agent" = the
+ * agent thread. "any" = all of these.
+ */
+#ifndef UPS_RUNTIME_H
+#define UPS_RUNTIME_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdalign.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include "upstare_abi.h"
+
+/* What generated code and users reach; everything else in the runtime is hidden (-fvisibility=hidden). */
+#define UPS_PUBLIC __attribute__((visibility("default")))
+
+#define UPS_SIGNAL 63 /* the reserved signal: SIGRTMAX - 1. Never blocked in transformed code; nor is SIGTRAP. */
+
+/* Frames of the runtime itself (blocking calls) have function ids below this, the same in every version. */
+#define UPS_RUNTIME_IDS 4096u
+
+/* ---- A place in the program, and a frame -------------------------------------------------------------------------- */
+
+struct ups_place {
+  uint64_t function;
+  uint32_t point, phase; /* enum upstare_phase */
+};
+
+/* An object that keeps its address. Its bytes stay where they are while the thread is unrolled (nothing of the runtime
+ * ever writes into the part of a stack that may hold one); the copy in the frame data is for mappings. */
+struct ups_kept {
+  struct ups_kept *next; /* of the same frame */
+  uintptr_t address;
+  uint64_t size;
+  uint32_t offset; /* of its slot in the frame data */
+};
+
+struct ups_frame {
+  struct ups_frame *outer, *inner;
+  struct ups_place place;
+  uint32_t size;
+  struct ups_kept *kept;
+  unsigned char *data; /* 16-aligned */
+};
+
+/* ---- Threads ------------------------------------------------------------------------------------------------------ */
+
+/*
+ * Who writes: the thread itself, except where said. Transitions:
+ *   FREE -> STARTING        creator (registry lock)
+ *   STARTING -> RUNNING     thread; then it looks at the gate (see stop.c for the barrier)
+ *   RUNNING -> PARKED       thread, at a point or in a blocking call, all signals blocked, its stack walked and complete
+ *   RUNNING -> GATED        thread, before it runs anything of the user's
+ *   PARKED -> RUNNING       thread, told to go on
+ *   PARKED -> UNROLLING -> UNROLLED -> RUNNING   thread, told to unroll; rebuilt
+ *   * -> FREE               thread, last thing in its life
+ */
+enum ups_state {
+  UPS_FREE = 0,
+  UPS_STARTING,
+  UPS_RUNNING,
+  UPS_GATED,
+  UPS_PARKED,
+  UPS_UNROLLING,
+  UPS_UNROLLED,
+};
+
+/* What a parked or unrolled thread is told (written by the agent, futex). */
+enum ups_decision { UPS_WAIT = 0, UPS_GO_ON, UPS_UNROLL, UPS_REBUILD };
+
+/* Bits of ups_thread.attention. */
+enum ups_attention { UPS_ATTENTION_STOP = 1, UPS_ATTENTION_AGENT = 2 };
+
+struct ups_chunk; /* memory.c */
+
+/* A piece of address space that the thread's frames can live in: [low, high). */
+struct ups_region {
+  uintptr_t low, high;
+};
+#define UPS_REGIONS 8 /* [0] is the thread's own stack, the rest are fresh ones (high == 0: unused) */
+
+struct ups_thread {
+  /* Offsets known to arch/<cpu>/stack.S; checked in base.c. */
+  _Atomic(uint32_t) unrolling; /* the dummy returns are being taken; own thread only */
+  uint32_t storming;           /* this unrolling is the thread's own storm; nobody waits for it */
+  uintptr_t scratch_high;      /* top of the runtime's own stack for this thread, 0: none yet */
+
+  /* Read in the restartable region before each blocking system call. Set by the agent or by the handler of UPS_SIGNAL
+   * of the same thread; cleared by ups_blocking_stop. Nonzero: call ups_blocking_stop. */
+  _Atomic(uint32_t) attention;
+
+  _Atomic(uint32_t) state;    /* enum ups_state; futex: the agent does not wait here but on ups_stop.changes */
+  _Atomic(uint32_t) decision; /* enum ups_decision; futex */
+  _Atomic(int) tid;
+  struct ups_thread *next; /* in the registry; set once */
+
+  /* Start. */
+  bool is_main;
+  void *(*start)(void *);
+  void *argument;
+  size_t stack_size, guard_size; /* as created */
+  uintptr_t stack_low;           /* given by the user in the attributes, else 0 */
+
+  /* The unrolled stack. Own thread, or the agent while state is UNROLLED. */
+  struct ups_frame *outermost, *innermost, *cursor;
+  struct ups_frame *partial; /* parts > 0 of a point are collected here; part 0 takes it */
+  struct ups_chunk *arena;   /* places and frames; emptied when the next unrolling begins */
+  sigset_t mask;             /* of the program, while all signals are blocked */
+  stack_t alternate;         /* the program's alternate signal stack, meanwhile */
+  int error;                 /* errno of the program, meanwhile */
+
+  /* The last walk of this stack. Own thread, or the agent while state is PARKED. Innermost first. */
+  struct ups_place *places;
+  uint32_t n_places, room_places;
+  uintptr_t walk_sp;           /* stack pointer where the walk began */
+  uint32_t mismatch;           /* the frames taken down are not those walked */
+
+  /* Why the last walk was not complete; read by the agent for messages (racy words, each of them atomic). */
+  _Atomic(uintptr_t) blocker;        /* an address in the culprit */
+  _Atomic(uintptr_t) blocker_caller; /* the return address in the nearest transformed caller, or 0 */
+  uintptr_t blocker_sp;              /* its frame: nothing changes while the stack is deeper than this */
+  uint32_t skips, backoff;           /* attempts to skip until the next walk */
+
+  struct ups_region regions[UPS_REGIONS];
+  uint32_t current_region;
+
+  uint64_t storm_count;
+};
+
+/* The calling thread's record; null in threads that the runtime did not create (and in the agent). any. */
+extern _Thread_local struct ups_thread *ups_self __attribute__((tls_model("initial-exec")));
+
+/* ---- Blocking calls (implemented by the files of blocking calls) ---------------------------------------------------
+ *
+ * A blocking call `upstare_<name>`:
+ *
+ *     fresh call:   if (ups_blocking_point()) goto unroll;
+ *     wait:         r = restartable system call, with &ups_self->attention as its word
+ *                   if (it was told to stop) { if (ups_blocking_stop()) goto unroll; goto wait with the rest; }
+ *                   return r;
+ *     unroll:       memcpy(ups_frame_push(UPS_CALL_<X>, 0, sizeof call), &call, sizeof call); return 0;   (a dummy)
+ *
+ * and its "resume clone", called with the frame as the one to resume, no arguments, returns the call's value:
+ *
+ *     memcpy(&call, upstare_resume_begin(&point, &phase), sizeof call);   (copies at once: the data dies with the next
+ *     goto wait;                                                            unrolling; signals are unblocked again here)
+ *
+ * Where ups_self is null (a thread of a library calls back into the program) the call is just made.
+ */
+
+/* A fresh blocking call begins: a point. True: unroll (push a frame, return a dummy). thread, not handler. */
+bool ups_blocking_point(void);
+
+/* The attention word is set. Parks if a stop wants it. True: unroll; false: go on with the call. Preserves errno.
+ * thread, called from a function of the runtime that transformed code called, no lock held. */
+bool ups_blocking_stop(void);
+
+/* A frame of the runtime, innermost; data zeroed, 16-aligned, filled in by the caller before it returns. thread, after
+ * ups_blocking_point or ups_blocking_stop returned true. */
+unsigned char *ups_frame_push(uint64_t function, uint32_t point, uint32_t size);
+
+/* Provided by the blocking calls: the resume function of the runtime frame `id` (< UPS_RUNTIME_IDS), null if unknown;
+ * its name for messages ("poll"). any. */
+void (*ups_call_resume(uint64_t id))(void);
+const char *ups_call_name(uint64_t id);
+
+/* Provided by the blocking calls. Signal UPS_SIGNAL hit `context`. If its PC is in the restartable region before the
+ * system call took effect, set it to the exit of the region (which reports "stop") and return true; likewise if the call
+ * just returned -EINTR on our account. Only called with the thread's attention word set. handler. */
+bool ups_call_interrupt(ucontext_t *context);
+
+/* Provided by the signal redirects: a SIGTRAP that is not ours: run the program's handler, or die as it would. handler. */
+void ups_trap_foreign(int signal, siginfo_t *info, void *context);
+
+/* ---- base.c, threads.c -------------------------------------------------------------------------------------------- */
+
+extern struct ups_thread ups_main_thread;
+extern _Atomic(struct ups_thread *) ups_threads; /* all records, FREE ones included; only ever grows. any. */
+
+int ups_threads_init(void);
+struct ups_thread *ups_thread_add(void);         /* a STARTING record, null: no memory. thread. */
+void ups_thread_remove(struct ups_thread *self); /* thread, last thing. */
+
+/* The real functions (the names are redirected in transformed code only). */
+int upstare_pthread_create(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+
+/* ---- memory.c ----------------------------------------------------------------------------------------------------- */
+
+void *ups_map(size_t size);               /* zeroed pages, null: none left. any. */
+void ups_unmap(void *memory, size_t size);
+void *ups_arena_take(struct ups_chunk **arena, size_t size); /* 16-aligned, zeroed. any, arena's owner. */
+void ups_arena_reset(struct ups_chunk **arena);
+bool ups_arena_holds(uintptr_t address); /* is it in the runtime's own memory? agent. */
+
+static inline int ups_gettid(void) { return (int)syscall(SYS_gettid); }
+void ups_futex_wait(_Atomic(uint32_t) *word, uint32_t value, const struct timespec *absolute_monotonic); /* any */
+void ups_futex_wake(_Atomic(uint32_t) *word, int count);                                                /* any */
+uint64_t ups_now_us(void); /* CLOCK_MONOTONIC. any. */
+
+/* Block everything but the faults and SIGTRAP; the mask of before goes to `old`. Kernel's set, no filter. any. */
+void ups_signals_block(sigset_t *old);
+void ups_signals_restore(const sigset_t *old);
+
+/* ---- frames.c ----------------------------------------------------------------------------------------------------- */
+
+/* The thread starts (or goes on) taking itself down. handler or thread, own thread. */
+void ups_unroll_begin(struct ups_thread *self, bool storm);
+struct ups_frame *ups_frame_new(struct ups_thread *self, const struct ups_place *place, uint32_t size);
+void ups_frame_keep(struct ups_thread *self, struct ups_frame *frame, uint32_t offset, uintptr_t address,
+                    uint64_t size);
+
+#include "core.h"
+
+/* The runtime never ends the program, never writes for it, never takes its memory. */
+#pragma GCC poison exit abort _exit _Exit printf fprintf puts perror assert malloc calloc realloc free
+
+#endif
