@@ -37,9 +37,9 @@
 /* Frames of the runtime itself (blocking calls) have function ids below this, the same in every version. */
 #define UPS_RUNTIME_IDS 4096u
 
-/* ---- A place in the program, and a frame -------------------------------------------------------------------------- */
+/* ---- A position in the program, and a frame -------------------------------------------------------------------------- */
 
-struct ups_place {
+struct ups_position {
   uint64_t function;
   uint32_t point, phase; /* enum upstare_phase */
 };
@@ -55,7 +55,7 @@ struct ups_kept {
 
 struct ups_frame {
   struct ups_frame *outer, *inner;
-  struct ups_place place;
+  struct ups_position position;
   uint32_t size;
   struct ups_kept *kept;
   unsigned char *data; /* 16-aligned */
@@ -122,14 +122,14 @@ struct ups_thread {
   /* The unrolled stack. Own thread, or the agent while state is UNROLLED. */
   struct ups_frame *outermost, *innermost, *cursor;
   struct ups_frame *partial; /* parts > 0 of a point are collected here; part 0 takes it */
-  struct ups_chunk *arena;   /* places and frames; emptied when the next unrolling begins */
+  struct ups_chunk *arena;   /* frames; emptied when the next unrolling begins */
   sigset_t mask;             /* of the program, while all signals are blocked */
   stack_t alternate;         /* the program's alternate signal stack, meanwhile */
   int error;                 /* errno of the program, meanwhile */
 
   /* The last walk of this stack. Own thread, or the agent while state is PARKED. Innermost first. */
-  struct ups_place *places;
-  uint32_t n_places, room_places;
+  struct ups_position *positions;
+  uint32_t n_positions, room_positions;
   uintptr_t walk_sp;           /* stack pointer where the walk began */
   uint32_t mismatch;           /* the frames taken down are not those walked */
 
@@ -150,7 +150,7 @@ extern _Thread_local struct ups_thread *ups_self __attribute__((tls_model("initi
 
 /* ---- Blocking calls (implemented by the files of blocking calls) ---------------------------------------------------
  *
- * A blocking call `upstare_<name>`:
+ * A blocking call `upstare_<name>`, roughly:
  *
  *     fresh call:   if (ups_blocking_point()) goto unroll;
  *     wait:         r = restartable system call, with &ups_self->attention as its word
@@ -160,8 +160,10 @@ extern _Thread_local struct ups_thread *ups_self __attribute__((tls_model("initi
  *
  * and its "resume clone", called with the frame as the one to resume, no arguments, returns the call's value:
  *
- *     memcpy(&call, upstare_resume_begin(&point, &phase), sizeof call);   (copies at once: the data dies with the next
- *     goto wait;                                                            unrolling; signals are unblocked again here)
+ *     memcpy(&call, upstare_resume_begin(&point, &phase), sizeof call);
+ *     goto wait;
+ *
+ * It copies at once: the data dies with the next unrolling, and signals are unblocked again in upstare_resume_begin.
  *
  * Where ups_self is null (a thread of a library calls back into the program) the call is just made.
  */
@@ -177,18 +179,8 @@ bool ups_blocking_stop(void);
  * ups_blocking_point or ups_blocking_stop returned true. */
 unsigned char *ups_frame_push(uint64_t function, uint32_t point, uint32_t size);
 
-/* Provided by the blocking calls: the resume function of the runtime frame `id` (< UPS_RUNTIME_IDS), null if unknown;
- * its name for messages ("poll"). any. */
-void (*ups_call_resume(uint64_t id))(void);
-const char *ups_call_name(uint64_t id);
-
-/* Provided by the blocking calls. Signal UPS_SIGNAL hit `context`. If its PC is in the restartable region before the
- * system call took effect, set it to the exit of the region (which reports "stop") and return true; likewise if the call
- * just returned -EINTR on our account. Only called with the thread's attention word set. handler. */
-bool ups_call_interrupt(ucontext_t *context);
-
-/* Provided by the signal redirects: a SIGTRAP that is not ours: run the program's handler, or die as it would. handler. */
-void ups_trap_foreign(int signal, siginfo_t *info, void *context);
+/* The other direction (what the core calls when it meets a blocking call or a SIGTRAP that is not ours) is blocking.h:
+ * ups_blocking_classify, ups_blocking_set_stop, ups_blocking_resume, ups_blocking_name, ups_signals_trap. */
 
 /* ---- base.c, threads.c -------------------------------------------------------------------------------------------- */
 
@@ -223,7 +215,7 @@ void ups_signals_restore(const sigset_t *old);
 
 /* The thread starts (or goes on) taking itself down. handler or thread, own thread. */
 void ups_unroll_begin(struct ups_thread *self, bool storm);
-struct ups_frame *ups_frame_new(struct ups_thread *self, const struct ups_place *place, uint32_t size);
+struct ups_frame *ups_frame_new(struct ups_thread *self, const struct ups_position *position, uint32_t size);
 void ups_frame_keep(struct ups_thread *self, struct ups_frame *frame, uint32_t offset, uintptr_t address,
                     uint64_t size);
 
