@@ -1,0 +1,50 @@
+"""Building programs for the tests: the examples with make, single files with one command."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from support.tool import REPOSITORY, UPSTARE, UPSTARE_CC, environment
+
+KVSERVER = REPOSITORY / "examples" / "kvserver"
+#: A fixture that gives the executable of a version, updateable or plain.
+Builder = Callable[..., Path]
+C_FLAGS = ("-std=gnu11", "-O2", "-g", "-Wall", "-pthread")
+
+
+def run_build(command: Sequence[str | Path], cwd: Path, deadline: float = 900.0, **env: str) -> str:
+    """Runs a build command; its output. An AssertionError with the output's end if it fails."""
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env=environment(**env),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=deadline,
+        check=False,
+    )
+    assert done.returncode == 0, f"{' '.join(map(str, command))}: exit {done.returncode}\n{done.stdout[-6000:]}"
+    return done.stdout
+
+
+def build_kvserver(version: str, directory: Path, updateable: bool = True, **env: str) -> Path:
+    """The example's executable, built in a copy of its directory."""
+    place = directory / version
+    shutil.copytree(KVSERVER / version, place)
+    run_build(["make", f"CC={UPSTARE_CC if updateable else 'cc'}"], place, UPSTARE_VERSION=version, **env)
+    return place / "kvserver"
+
+
+def build_file(source: Path, out: Path, flags: Sequence[str] = C_FLAGS, updateable: bool = True, **env: str) -> Path:
+    """One C file compiled and linked in one command, in a directory of its own that holds a copy named ``program.c``."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    copy = out.parent / "program.c"
+    shutil.copy(source, copy)
+    compiler = [*UPSTARE, "cc"] if updateable else ["cc"]
+    run_build([*compiler, *flags, "program.c", "-o", out.name], out.parent, UPSTARE_VERSION=source.stem, **env)
+    return out
