@@ -174,9 +174,7 @@ class Load:
         self.report.seconds = time.monotonic() - begin
 
     async def _main(self) -> None:
-        stayers = [
-            _Client(f"c{i}", self.port, self.report, seed=self.seed * 1000 + i) for i in range(self.connections)
-        ]
+        stayers = [_Client(f"c{i}", self.port, self.report, seed=self.seed * 1000 + i) for i in range(self.connections)]
         tasks = [self._guard(self._stay(client, i)) for i, client in enumerate(stayers)]
         tasks += [self._guard(self._visit(i)) for i in range(self.visitors)]
         await asyncio.gather(*tasks)

@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
-from support.build import Builder, build_kvserver
-from support.tinyproxy import Version, build_tinyproxy
-from support.tool import REPOSITORY
+
+from tests.support.build import Builder, build_kvserver
+from tests.support.tinyproxy import Version, build_tinyproxy
+from tests.support.tool import REPOSITORY
 
 
 @pytest.fixture(scope="session", autouse=True)

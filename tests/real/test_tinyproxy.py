@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from support import tool
-from support.build import Builder
-from support.process import wait_until
-from support.tinyproxy import CRASH_HEADERS, FIXED, NEXT, RELEASED, ProxyLoad, Report, raw_request, running_proxy
+
+from tests.support import tool
+from tests.support.build import Builder
+from tests.support.process import wait_until
+from tests.support.tinyproxy import CRASH_HEADERS, FIXED, NEXT, RELEASED, ProxyLoad, Report, raw_request, running_proxy
 
 MEGABYTE = 1_000_000
 SIZES = [size * MEGABYTE for size in (20, 22, 24, 26, 28, 30, 32, 34)]
@@ -41,9 +43,9 @@ def test_the_request_does_nothing_to_a_plain_fixed_proxy(tinyproxy: Builder, tmp
         assert program.poll() is None
 
 
-def check_frames(status: dict[str, object], version: str) -> None:
+def check_frames(status: dict[str, Any], version: str) -> None:
     """Every frame on every stack is of the version."""
-    [process] = status["processes"]  # type: ignore[misc]
+    [process] = status["processes"]
     threads = process["threads_detail"]
     assert threads
     for thread in threads:

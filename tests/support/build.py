@@ -7,15 +7,16 @@ import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from support.tool import REPOSITORY, UPSTARE, UPSTARE_CC, environment
+from tests.support.tool import REPOSITORY, UPSTARE, UPSTARE_CC, environment
 
 KVSERVER = REPOSITORY / "examples" / "kvserver"
 #: A fixture that gives the executable of a version, updateable or plain.
 Builder = Callable[..., Path]
+BUILD_DEADLINE = 900.0
 C_FLAGS = ("-std=gnu11", "-O2", "-g", "-Wall", "-pthread")
 
 
-def run_build(command: Sequence[str | Path], cwd: Path, deadline: float = 900.0, **env: str) -> str:
+def run_build(command: Sequence[str | Path], cwd: Path, **env: str) -> str:
     """Runs a build command; its output. An AssertionError with the output's end if it fails."""
     done = subprocess.run(
         [str(part) for part in command],
@@ -25,7 +26,7 @@ def run_build(command: Sequence[str | Path], cwd: Path, deadline: float = 900.0,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=deadline,
+        timeout=BUILD_DEADLINE,
         check=False,
     )
     assert done.returncode == 0, f"{' '.join(map(str, command))}: exit {done.returncode}\n{done.stdout[-6000:]}"
@@ -41,7 +42,7 @@ def build_kvserver(version: str, directory: Path, updateable: bool = True, **env
 
 
 def build_file(source: Path, out: Path, flags: Sequence[str] = C_FLAGS, updateable: bool = True, **env: str) -> Path:
-    """One C file compiled and linked in one command, in a directory of its own that holds a copy named ``program.c``."""
+    """One C file compiled and linked in one command, as ``program.c`` in the directory of ``out``."""
     out.parent.mkdir(parents=True, exist_ok=True)
     copy = out.parent / "program.c"
     shutil.copy(source, copy)

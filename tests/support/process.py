@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-from support.tool import environment
+from tests.support.tool import environment
 
 DEADLINE = 20.0
 

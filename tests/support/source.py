@@ -102,7 +102,10 @@ def _apt_options() -> tuple[str, ...]:
 def _mirror() -> str:
     """The site that the system's own apt takes Debian from, security updates apart."""
     listed = subprocess.run(
-        ["apt-get", "indextargets", "--format", "$(SITE)", "Origin: Debian"], capture_output=True, text=True, check=False
+        ["apt-get", "indextargets", "--format", "$(SITE)", "Origin: Debian"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     candidates = listed.stdout.split()
     etc = Path("/etc/apt")

@@ -17,10 +17,10 @@ from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from support.build import run_build
-from support.process import Program, free_port, server
-from support.source import unpack_or_skip
-from support.tool import UPSTARE_CC
+from tests.support.build import run_build
+from tests.support.process import Program, free_port, server
+from tests.support.source import unpack_or_skip
+from tests.support.tool import UPSTARE_CC
 
 #: Leaves a plain 1.11.1 dead of a double free; see CVE-2023-49606.
 CRASH_HEADERS = "Connection: close, connection, x\r\n"

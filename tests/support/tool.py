@@ -39,7 +39,7 @@ class Result:
         return f"exit {self.exit_code}\n{self.out}\n{self.err}".strip()
 
 
-def upstare(*arguments: str | Path | int, as_json: bool = True, deadline: float = 300.0, **env: str) -> Result:
+def upstare(*arguments: str | Path | float, as_json: bool = True, deadline: float = 300.0, **env: str) -> Result:
     """Runs one ``upstare`` command to its end. Raises subprocess.TimeoutExpired after the deadline in seconds."""
     command = [*UPSTARE, *map(str, arguments), *(["--json"] if as_json else [])]
     done = subprocess.run(

@@ -6,9 +6,10 @@ import os
 import socket
 
 import pytest
-from kvload import Load
-from support.build import Builder
-from support.process import free_port, server
+
+from examples.kvload import Load
+from tests.support.build import Builder
+from tests.support.process import free_port, server
 
 
 def ask(port: int, *requests: str) -> list[str]:
