@@ -1,0 +1,568 @@
+"""What has to happen to the frames and objects of one version so that the other can go on with them.
+
+:func:`plan` works out one direction. It never stops at the first problem: a *decision* is something that only a person
+knows, a *refusal* something that this release cannot do, and an old continuation without a new one is *missing*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from upstare.model.description import AddressUse, Function, Point, Slot, Variable
+from upstare.patch.compare import Comparison, Version
+from upstare.patch.continuations import Callee, align
+from upstare.patch.mapping import renamed_local
+from upstare.patch.relate import Kind, Relation, Relations, normal
+from upstare.patch.report import Finding
+from upstare.patch.user import UserTransformers
+from upstare.errors import UsageError
+
+ONLY_AFTER = 1  # bits of upstare_continuation.flags
+ONLY_IN_CALL = 2
+
+_ESCAPES = frozenset({"stored", "returned", "initialiser"})
+
+
+@dataclass(frozen=True)
+class SlotPlan:
+    """How a slot of the new frame gets its value: from an old slot, from a constant, or from an expression."""
+
+    new: Slot
+    old: Slot | None = None
+    relation: Relation | None = None
+    text: str | None = None  # a C expression over the old frame, or a constant initialiser
+    keeps_address: bool = False
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """An old continuation and the new one that it becomes. ``copy``: the frame data stay as they are."""
+
+    old: Function
+    new: Function
+    old_point: Point
+    new_point: Point
+    flags: int
+    copy: bool
+    slots: tuple[SlotPlan, ...] = ()
+
+
+@dataclass(frozen=True)
+class Move:
+    """An object with static storage that gets new storage."""
+
+    old: Variable
+    new: Variable
+    relation: Relation
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The slot behind a stable entry, and the function that it leads to from now on (None: the function is gone)."""
+
+    slot: str
+    function: Function | None
+
+
+@dataclass
+class Plan:
+    """Everything that one direction of a patch does, and everything that keeps it from being done."""
+
+    continuations: list[Continuation] = field(default_factory=list)
+    moves: list[Move] = field(default_factory=list)
+    initials: list[Variable] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+    bound: int = 0
+    removed: list[Variable] = field(default_factory=list)
+    missing: list[Finding] = field(default_factory=list)
+    decisions: list[Finding] = field(default_factory=list)
+    refusals: list[Finding] = field(default_factory=list)
+    warnings: list[Finding] = field(default_factory=list)
+    notes: list[Finding] = field(default_factory=list)
+
+
+def plan(comparison: Comparison, user: UserTransformers) -> tuple[Plan, Relations]:
+    """The plan for the way from ``comparison.old`` to ``comparison.new``."""
+    relations = Relations(comparison, user)
+    result = Plan()
+    _plan_variables(comparison, relations, result)
+    _check_records(comparison, relations, result)
+    _plan_entries(comparison, result)
+    frames = _Frames(comparison, relations, user, result)
+    for function in comparison.old.functions.values():
+        if function.points:
+            frames.plan(function)
+    frames.finish()
+    result.continuations.sort(key=lambda c: (int(c.old.id, 16), c.old_point.number))
+    return result, relations
+
+
+def at(place: Function | Variable | Point | AddressUse) -> str:
+    """``file:line``."""
+    return f"{place.file}:{place.line}"
+
+
+# ---- Objects with static storage ---------------------------------------------------------------------------------
+
+
+def variable_name(variable: Variable) -> str:
+    """A variable as people know it; a static local with its function."""
+    return f"{variable.function}::{variable.name}" if variable.function else variable.name
+
+
+def _plan_variables(comparison: Comparison, relations: Relations, result: Plan) -> None:
+    old, new = comparison.old, comparison.new
+    uses = _uses(old)
+    for symbol, variable in old.variables.items():
+        target = comparison.variables.get(symbol)
+        if target is None:
+            result.removed.append(variable)
+        elif target == symbol:
+            result.bound += 1
+        else:
+            _plan_move(variable, new.variables[target], relations, uses.get(symbol, []), result)
+    known = set(comparison.variables.values())
+    result.initials += [v for s, v in new.variables.items() if s not in known and not v.thread_local]
+
+
+def _plan_move(
+    old: Variable, new: Variable, relations: Relations, uses: list[AddressUse], result: Plan
+) -> None:
+    subject = f"{'thread-local ' if old.thread_local else ''}variable {variable_name(old)}"
+    change = f"its type changes from '{old.type_name}' to '{new.type_name}'"
+    if old.type_name == new.type_name:
+        change = f"the layout of its type '{old.type_name}' changes"
+    if normal(old.type) == normal(new.type) and relations.of(old.type, new.type).kind is Kind.SAME:
+        change = "it moves to other storage (its scope, unit or name changes)"
+    if old.thread_local or new.thread_local:
+        result.refusals.append(
+            Finding(subject, f"{change}, and thread-local variables cannot be transformed yet", at(old), at(new))
+        )
+        return
+    stored = [use for use in uses if use.how in _ESCAPES]
+    if stored:
+        result.refusals.append(
+            Finding(
+                subject,
+                f"{change} ({old.size} -> {new.size} bytes), so it moves, but pointers to it are kept; pointers to objects "
+                "that move cannot be forwarded yet",
+                at(old),
+                at(new),
+                details=[_use_text(use) for use in stored],
+            )
+        )
+    name = f"{old.function}_{new.name}" if new.function else new.name
+    relation = relations.of(old.type, new.type, name)
+    for problem in relation.problems():
+        result.decisions.append(
+            Finding(
+                subject + (f", {problem.path}" if problem.path else ""),
+                f"{change}: {problem.reason}",
+                at(old),
+                at(new),
+                hint=f"write upstare_transform_{name} (see --transformers)"
+                + (f', or map the field in [fields."{normal(new.type)}"]' if "." not in problem.path else ""),
+            )
+        )
+    result.moves.append(Move(old, new, relation))
+
+
+def _use_text(use: AddressUse) -> str:
+    how = {"stored": "stored in", "returned": "returned by", "initialiser": "initial value of"}[use.how]
+    return f"{use.file}:{use.line}: '{use.pointer_type}' {how} {use.where}"
+
+
+def _uses(version: Version) -> dict[str, list[AddressUse]]:
+    uses: dict[str, list[AddressUse]] = {}
+    for use in version.description.address_uses:
+        uses.setdefault(use.object, []).append(use)
+    return uses
+
+
+def _check_records(comparison: Comparison, relations: Relations, result: Plan) -> None:
+    """Objects that the program made itself (on the heap) have no name by which they could be found and changed."""
+    sources = comparison.old.description.pointer_sources
+    for old, new in relations.changed_records():
+        places = [s for s in sources if normal(s.record) == normal(old.key)]
+        if places:
+            result.refusals.append(
+                Finding(
+                    old.key if not old.typedef else f"{old.typedef} ({old.kind})",
+                    f"its layout changes ({old.size} -> {new.size} bytes), and objects of it may be on the heap, where they "
+                    "cannot be found and transformed yet",
+                    details=[f"{s.file}:{s.line}: {s.text}" for s in places],
+                )
+            )
+
+
+def _plan_entries(comparison: Comparison, result: Plan) -> None:
+    for function in comparison.new.functions.values():
+        if function.entry is not None:
+            result.entries.append(Entry(function.entry, function))
+    present = {entry.slot for entry in result.entries}
+    for function in comparison.old.functions.values():
+        if function.entry is not None and function.entry not in present:
+            other = comparison.pair(function)
+            result.entries.append(Entry(function.entry, other if other is not None and other.entry else None))
+            if other is None:
+                result.warnings.append(
+                    Finding(
+                        f"function {function.name}",
+                        "it is gone, but its address was taken: a pointer to it that is still used calls the old version",
+                        at(function),
+                    )
+                )
+
+
+# ---- Frames ------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Need:
+    """The same decision at several points is one decision."""
+
+    finding: Finding
+    points: list[str]
+
+
+class _Frames:
+    def __init__(self, comparison: Comparison, relations: Relations, user: UserTransformers, result: Plan) -> None:
+        self._comparison = comparison
+        self._relations = relations
+        self._user = user
+        self._result = result
+        self._uses = _uses(comparison.old)
+        self._needs: dict[tuple[str, str, str], _Need] = {}
+        self._refused: dict[tuple[str, str], Finding] = {}
+
+    def plan(self, old: Function) -> None:
+        """All continuations of one old function."""
+        new = self._comparison.pair(old)
+        if new is None:
+            hint = f'if it was renamed: [functions] "{old.unit}:{old.name}" = "UNIT:NAME"'
+            self._result.missing.append(Finding(f"function {old.name}", "it is gone", at(old), hint=hint))
+            return
+        if not new.points:
+            why = f" ({new.pinned})" if new.pinned else ""
+            self._result.missing.append(
+                Finding(f"function {old.name}", f"the new version cannot be resumed in it{why}", at(old), at(new))
+            )
+            return
+        alignment = align(old, new, self._old_callee(old), self._new_callee(new), self._forced(old, new))
+        for point in alignment.missing:
+            self._result.missing.append(
+                Finding(
+                    old.name,
+                    f"nothing in the new version matches {describe(point)}",
+                    at(point),
+                    at(new),
+                    hint=f'if something does: [points."{old.unit}:{old.name}"] "{point.line}" = "LINE"',
+                )
+            )
+        for point, options in alignment.ambiguous:
+            places = " and ".join(str(p.line) for p in options)
+            where = f'[points."{old.unit}:{old.name}"] {_point_key(old, point)} ='
+            text = f"{describe(point)} matches line {places} equally well"
+            if len(options) == 1:
+                text = f"{describe(point)} and others match line {places} equally well"
+            choices = " or ".join([_point_key(new, p) for p in options] + ['"none"'])
+            self._result.decisions.append(
+                Finding(old.name, text, at(point), at(options[0]), hint=f"{where} {choices}")
+            )
+        for old_point, new_point in alignment.pairs:
+            self._plan_point(old, new, old_point, new_point)
+
+    def finish(self) -> None:
+        """Report what was gathered over all points."""
+        for need in self._needs.values():
+            finding = need.finding
+            more = need.points[1:]
+            if more:
+                finding.details.append(f"also needed at {', '.join(more)}")
+            self._result.decisions.append(finding)
+        self._result.refusals += self._refused.values()
+
+    # -- points
+
+    def _old_callee(self, caller: Function) -> _CalleeOf:
+        return _CalleeOf(self._comparison.old, caller, self._comparison.functions, self._relations)
+
+    def _new_callee(self, caller: Function) -> _CalleeOf:
+        return _CalleeOf(self._comparison.new, caller, None, self._relations)
+
+    def _forced(self, old: Function, new: Function) -> dict[int, int | None]:
+        forced: dict[int, int | None] = {}
+        source = self._comparison.mapping.path
+        for before, after in self._comparison.points.get(old.id, {}).items():
+            ours = _points_at(old, before, source)
+            if after == "none":
+                forced.update({p.number: None for p in ours})
+                continue
+            theirs = _points_at(new, after, source)
+            if len(ours) != len(theirs):
+                raise UsageError(
+                    f"{source}: [points] {old.name}: {len(ours)} points at {before}, but {len(theirs)} at {after}",
+                    hint="name points by number: "
+                    + ", ".join(f"#{p.number} is {p.text}" for p in (*ours, *theirs)),
+                )
+            forced.update({a.number: b.number for a, b in zip(ours, theirs, strict=True)})
+        return forced
+
+    def _plan_point(self, old: Function, new: Function, old_point: Point, new_point: Point) -> None:
+        matched = _PointSlots(self, old, new, old_point, new_point)
+        slots, flags, lost = matched.plan()
+        if lost is not None:
+            self._result.missing.append(Finding(old.name, f"{describe(old_point)}: {lost}", at(old_point), at(new_point)))
+            return
+        if slots is None:
+            return
+        if flags == ONLY_AFTER | ONLY_IN_CALL:
+            text = f"{describe(old_point)}: the result of the call is used in another way"
+            self._result.missing.append(Finding(old.name, text, at(old_point), at(new_point)))
+            return
+        if flags:
+            when = "the call is still running" if flags == ONLY_AFTER else "the call has just returned"
+            text = f"{describe(old_point)}: the update is refused while {when}, because its result is used in another way"
+            self._result.warnings.append(Finding(old.name, text, at(old_point), at(new_point)))
+        copy = old.frame_size == new.frame_size and all(
+            plan.old is not None
+            and plan.relation is not None
+            and plan.relation.kind is Kind.SAME
+            and plan.text is None
+            and (plan.old.offset, plan.old.size, plan.old.kept) == (plan.new.offset, plan.new.size, plan.new.kept)
+            for plan in slots
+        )
+        self._result.continuations.append(Continuation(old, new, old_point, new_point, flags, copy, tuple(slots)))
+
+    # -- for _PointSlots
+
+    def mapped_local(self, function: Function, slot: Slot) -> str | None:
+        """What the mapping file says of a local."""
+        table = self._comparison.locals.get(function.id, {})
+        return table.get(slot.key, table.get(slot.name))
+
+    def relation(self, new: Function, old_slot: Slot, new_slot: Slot) -> Relation:
+        """How the value of one local becomes that of another."""
+        own = f"{new.name}_{new_slot.name}"
+        return self._relations.of(old_slot.type, new_slot.type, own)
+
+    def need(self, new: Function, slot: Slot, finding: Finding, point: Point) -> None:
+        """A decision about a local, once for all points."""
+        known = self._needs.setdefault((new.id, slot.key, finding.text), _Need(finding, []))
+        known.points.append(at(point))
+
+    def stored(self, function: Function, slot: Slot) -> list[AddressUse]:
+        """Where the address of a local goes that outlives the expression."""
+        return [u for u in self._uses.get(f"{function.id}:{slot.key}", []) if u.how in _ESCAPES]
+
+    def refuse(self, function: Function, slot: Slot, finding: Finding) -> None:
+        """A local that cannot be moved, once for all points."""
+        self._refused.setdefault((function.id, slot.key), finding)
+
+
+class _PointSlots:
+    """The slots of one pair of points."""
+
+    def __init__(self, frames: _Frames, old: Function, new: Function, old_point: Point, new_point: Point) -> None:
+        self._frames = frames
+        self._old, self._new = old, new
+        self._old_point, self._new_point = old_point, new_point
+        by_key = {slot.key: slot for slot in old.slots}
+        self._live = [by_key[key] for key in old_point.live if key in by_key]
+        self._flags = 0
+        self._open = False
+
+    def plan(self) -> tuple[list[SlotPlan] | None, int, str | None]:
+        """The plans of all slots that the new point needs (None: a decision is open), flags, and why it is missing."""
+        by_key = {slot.key: slot for slot in self._new.slots}
+        wanted = [by_key[key] for key in self._new_point.live if key in by_key]
+        temporaries = self._pair_temporaries([s for s in wanted if s.temporary and s.key != self._new_point.result])
+        if temporaries is None:
+            return None, 0, "the values of an unfinished expression do not correspond"
+        plans: list[SlotPlan] = []
+        for slot in wanted:
+            made = self._plan_slot(slot, temporaries)
+            if made is not None:
+                plans.append(made)
+        lost = self._lost_object(plans)
+        if lost is not None:
+            return None, 0, lost
+        return (None if self._open else plans), self._flags, None
+
+    def _pair_temporaries(self, wanted: list[Slot]) -> dict[str, Slot] | None:
+        """Temporaries of normal form have no meaning but their order in the expression."""
+        present = [s for s in self._live if s.temporary and s.key != self._old_point.result]
+        if not wanted:
+            return {}
+        if self._old_point.text != self._new_point.text and self._old.body != self._new.body:
+            return None
+        if len(present) != len(wanted):
+            return None
+        pairs = {new.key: old for old, new in zip(present, wanted, strict=True)}
+        relations = [self._frames.relation(self._new, old, new) for old, new in zip(present, wanted, strict=True)]
+        return None if any(any(r.problems()) for r in relations) else pairs
+
+    def _plan_slot(self, slot: Slot, temporaries: dict[str, Slot]) -> SlotPlan | None:
+        text = self._frames.mapped_local(self._new, slot)
+        if slot.key == self._new_point.result and text is None:
+            return self._plan_result(slot)
+        if slot.key in temporaries:
+            return self._from(temporaries[slot.key], slot)
+        if text is not None:
+            name = renamed_local(text)
+            if name is None:
+                return SlotPlan(slot, text=text)
+            source = self._find(name)
+            if source is None:
+                return self._ask(slot, f"the mapping file takes it from '{name}', which is not live here")
+            return self._from(source, slot)
+        source = self._find(slot.key) or self._find_by_name(slot)
+        if source is not None:
+            return self._from(source, slot)
+        before = [s for s in self._old.slots if s.key == slot.key or s.name == slot.name]
+        if before:
+            kind = "parameter" if slot.parameter else "local"
+            return self._ask(slot, f"this {kind} has a meaning in the old version, but no value at this point", before[0])
+        if slot.initial is not None:
+            return SlotPlan(slot, text=slot.initial)
+        return self._ask(slot, f"new {'parameter' if slot.parameter else 'local'} needs a value")
+
+    def _plan_result(self, slot: Slot) -> SlotPlan | None:
+        """The slot that takes the value of the call: not needed while the call is running."""
+        source = self._find(self._old_point.result) if self._old_point.result is not None else None
+        if source is None:
+            self._flags |= ONLY_IN_CALL
+            return None
+        relation = self._frames.relation(self._new, source, slot)
+        if any(relation.problems()):
+            self._flags |= ONLY_IN_CALL
+            return None
+        return self._made(source, slot, relation)
+
+    def _from(self, source: Slot, slot: Slot) -> SlotPlan | None:
+        if source.key == self._old_point.result and slot.key != self._new_point.result:
+            self._flags |= ONLY_AFTER
+        relation = self._frames.relation(self._new, source, slot)
+        problems = list(relation.problems())
+        if problems:
+            first = problems[0]
+            where = f" (in {first.path})" if first.path else ""
+            return self._ask(
+                slot, f"its type changes from '{source.type_name}' to '{slot.type_name}'{where}: {first.reason}", source
+            )
+        return self._made(source, slot, relation)
+
+    def _made(self, source: Slot, slot: Slot, relation: Relation) -> SlotPlan:
+        keeps = source.kept and slot.kept and relation.kind is Kind.SAME and source.size == slot.size
+        if source.kept and not keeps:
+            self._check_pointers(source, slot)
+        return SlotPlan(slot, source, relation, keeps_address=keeps)
+
+    def _check_pointers(self, source: Slot, slot: Slot) -> None:
+        stored = self._frames.stored(self._old, source)
+        if stored:
+            change = f"its type changes from '{source.type_name}' to '{slot.type_name}'"
+            if source.type_name == slot.type_name:
+                change = f"its type '{source.type_name}' changes its layout, or its address is no longer taken"
+            finding = Finding(
+                f"{self._old.name}: local {source.name}",
+                f"{change}, so it moves, but pointers to it are kept; pointers to objects that move cannot be forwarded yet",
+                f"{self._old.file}:{source.line}",
+                f"{self._new.file}:{slot.line}",
+                details=[_use_text(use) for use in stored],
+            )
+            self._frames.refuse(self._old, source, finding)
+
+    def _lost_object(self, plans: list[SlotPlan]) -> str | None:
+        """A local that others point to and that the new version does not have."""
+        used = {plan.old.key for plan in plans if plan.old is not None}
+        for slot in self._live:
+            if slot.kept and slot.key not in used and self._frames.stored(self._old, slot):
+                return f"pointers to the local {slot.name} are kept, and the new version does not have it"
+        return None
+
+    def _find(self, key: str) -> Slot | None:
+        found = next((s for s in self._live if s.key == key), None)
+        named = [s for s in self._live if s.name == key and not s.temporary]
+        return found or (named[0] if len(named) == 1 else None)
+
+    def _find_by_name(self, slot: Slot) -> Slot | None:
+        """Blocks may repeat a name, and the ordinals in keys shift when one is added."""
+        if slot.temporary:
+            return None
+        ours = [s for s in self._live if s.name == slot.name and not s.temporary]
+        return ours[0] if len(ours) == 1 else None
+
+    def _ask(self, slot: Slot, text: str, source: Slot | None = None) -> None:
+        self._open = True
+        hint = f'[locals."{self._new.unit}:{self._new.name}"] {slot.name} = "EXPRESSION over old.NAME"'
+        if source is not None and source in self._live:
+            hint = f"write upstare_transform_{self._new.name}_{slot.name} (see --transformers), or {hint}"
+        old_line = source.line if source is not None and source.line else self._old_point.line
+        finding = Finding(
+            f"{self._new.name}: {'parameter' if slot.parameter else 'local'} {slot.name} ({slot.type_name})",
+            text,
+            f"{self._old.file}:{old_line}",
+            f"{self._new.file}:{slot.line or self._new_point.line}",
+            hint=hint,
+            details=[f"needed at {at(self._new_point)} to go on from {at(self._old_point)}"],
+        )
+        self._frames.need(self._new, slot, finding, self._new_point)
+
+
+@dataclass(frozen=True)
+class _CalleeOf:
+    """What a point calls, in terms that both versions share: the new function for program functions, else a name."""
+
+    version: Version
+    caller: Function
+    pairs: dict[str, str] | None  # old to new ids; None: the functions are new ones
+    relations: Relations
+
+    def __call__(self, point: Point) -> Callee:
+        if point.callee is None:
+            return ("", "")
+        if point.callee.startswith("*"):
+            text = normal(point.callee)
+            return ("*", self.relations.renamed(text) if self.pairs is not None else text)
+        if point.blocking:
+            return ("blocking", point.callee)
+        function = self.version.callee(self.caller, point.callee)
+        if function is None:
+            return ("name", point.callee)
+        if self.pairs is None:
+            return ("function", function.id)
+        if function.id in self.pairs:
+            return ("function", self.pairs[function.id])
+        return ("gone", function.id)
+
+
+def describe(point: Point) -> str:
+    """A point as people see it."""
+    text = point.text if len(point.text) <= 60 else point.text[:57] + "..."
+    if point.kind == "loop":
+        return f"the loop `{text}`"
+    if point.kind == "entry":
+        return "its entry"
+    return f"the call `{text}`"
+
+
+def _points_at(function: Function, text: str, source: str) -> list[Point]:
+    by_number = text.startswith("#")
+    found = [p for p in function.points if str(p.number if by_number else p.line) == text.removeprefix("#")]
+    if not found:
+        lines = ", ".join(_known_points(function))
+        raise UsageError(f"{source}: [points] {function.name} has no update point at {text}", hint=f"it has {lines}")
+    return found
+
+
+def _known_points(function: Function) -> Iterator[str]:
+    for point in function.points:
+        yield f"#{point.number} at line {point.line}"
+
+
+def _point_key(function: Function, point: Point) -> str:
+    """How to name a point in a mapping file: by line where that is enough."""
+    alone = sum(1 for p in function.points if p.line == point.line) == 1
+    return f'"{point.line}"' if alone else f'"#{point.number}"'

@@ -1,0 +1,101 @@
+"""The user's state transformers: C functions for the meaning that changed.
+
+A transformers file is C that is compiled as part of the generated source, after the types of both versions, so that it
+can name them. What it defines under these names replaces what would be generated::
+
+    void upstare_transform_stats(const struct old_stats *old, struct stats *new);      for every struct stats
+    void upstare_transform_counter(const int *old, struct counter *new);               for the variable counter
+    int upstare_transform_main_table(struct table *const *old, struct map **new);      for the local table of main
+
+Types whose layout differs between the versions, or that only the old one has, are called ``old_`` in the old version.
+A function that returns int calls the update off by returning anything but 0. A third parameter, ``struct
+upstare_context *``, is what ``upstare_refuse`` wants in order to say why. Functions of the new version can be called.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pycparser import c_ast, c_parser  # type: ignore[import-untyped]
+
+from upstare.errors import UsageError
+
+PREFIX = "upstare_transform_"
+
+_DEFINITION = re.compile(rf"^[^\S\n]*((?:\w[\w\s*]*?[\s*])({PREFIX}\w+)\s*\(([^(){{}};]*)\))\s*\{{", re.MULTILINE)
+_NOISE = re.compile(r"/\*.*?\*/|//[^\n]*|\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'", re.DOTALL)
+_PRELUDE = """
+typedef int FILE, size_t, ssize_t, off_t, time_t, pid_t, int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t,
+    uint32_t, uint64_t, intptr_t, uintptr_t, bool, socklen_t, uid_t, gid_t, mode_t, va_list;
+"""
+
+
+@dataclass(frozen=True)
+class UserFunction:
+    """One function of a transformers file."""
+
+    name: str
+    parameters: int
+    returns_int: bool
+    line: int
+
+
+@dataclass
+class UserTransformers:
+    """The functions of a transformers file, and which of them were of use."""
+
+    path: Path | None = None
+    text: str = ""
+    functions: dict[str, UserFunction] = field(default_factory=dict)
+    used: set[str] = field(default_factory=set)
+
+    def find(self, name: str) -> str | None:
+        """The function for the type or variable ``name``, if the user wrote one."""
+        function = PREFIX + name
+        if not name or function not in self.functions:
+            return None
+        self.used.add(function)
+        return function
+
+    def unused(self) -> list[UserFunction]:
+        """Functions that nothing asked for: probably misspelt."""
+        return [f for f in self.functions.values() if f.name not in self.used]
+
+
+def read_transformers(path: Path, typedefs: Iterable[str] = ()) -> UserTransformers:
+    """The functions of the transformers file in ``path``. ``typedefs``: names of types in either version.
+
+    Raises:
+        UsageError: the file cannot be read, or a transformer does not have the form of one.
+    """
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {path}: {error}") from error
+    prelude = _PRELUDE + "".join(f"typedef int {name};\n" for name in sorted(set(typedefs)) if name.isidentifier())
+    visible = _NOISE.sub(lambda match: re.sub(r"[^\n]", " ", match.group()), text)
+    functions = {}
+    for match in _DEFINITION.finditer(visible):
+        line = visible.count("\n", 0, match.start(1)) + 1
+        functions[match.group(2)] = _signature(path, line, match.group(2), match.group(1), prelude)
+    return UserTransformers(path, text, functions)
+
+
+def _signature(path: Path, line: int, name: str, header: str, prelude: str) -> UserFunction:
+    form = f"void {name}(const OLD *old, NEW *new)"
+    words = re.sub(r"\b(?:__)?(?:inline|extern)(?:__)?\b", " ", header)
+    try:
+        tree = c_parser.CParser().parse(prelude + words + ";")
+    except c_parser.ParseError as error:
+        raise UsageError(f"{path}:{line}: error: {name}: {error}", hint=f"transformers look like {form}") from error
+    declaration = tree.ext[-1]
+    function = declaration.type
+    parameters = function.args.params if function.args is not None else []
+    pointers = all(isinstance(p.type, c_ast.PtrDecl | c_ast.ArrayDecl) for p in parameters)
+    returns = function.type.type.names if isinstance(function.type, c_ast.TypeDecl) else []
+    if len(parameters) not in (2, 3) or not pointers or returns not in (["void"], ["int"]):
+        raise UsageError(f"{path}:{line}: error: {name} is no transformer", hint=f"transformers look like {form}")
+    return UserFunction(name, len(parameters), returns == ["int"], line)
