@@ -1,0 +1,33 @@
+/*
+ * pthread_cancel. The system calls of the region are cancellation points as those of libc are: cancellation is made
+ * asynchronous around them. That costs two atomic operations a call, so it is done only once the program has cancelled
+ * a thread. The one that is then already asleep in the region is called out of it as for a stop, and comes back.
+ */
+#include "call.h"
+
+#include <stdatomic.h>
+#include <unistd.h>
+
+#include "../runtime.h"
+#include "thread_id.h"
+
+volatile uint32_t ups_cancel_used;
+
+UPS_EXPORT __typeof__(pthread_cancel) upstare_pthread_cancel;
+
+int upstare_pthread_cancel(pthread_t thread) {
+  __atomic_store_n(&ups_cancel_used, 1, __ATOMIC_SEQ_CST); /* before the look at the attention word in the region */
+  int error = pthread_cancel(thread);
+  const volatile int *word = ups_thread_id_word(thread);
+  int tid = error || !word ? 0 : *word;
+  if (tid == 0)
+    return error;
+  for (struct ups_thread *other = atomic_load(&ups_threads); other; other = other->next)
+    if (atomic_load(&other->tid) == tid && other != ups_self) {
+      atomic_fetch_or(&other->attention, UPS_ATTENTION_CANCEL);
+      int saved = errno;
+      syscall(SYS_tgkill, getpid(), tid, UPS_SIGNAL);
+      errno = saved;
+    }
+  return error;
+}
