@@ -1,0 +1,444 @@
+"""The coordinator against a stand-in for the runtime: contact, every outcome, everything that can go wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from upstare.cli import main
+from upstare.coordinator import process as processes
+from upstare.model.description import Description, pack
+from upstare.patch.file import write_patch
+
+OLD, NEW, OTHER = "a" * 64, "b" * 64, "c" * 64
+FAKE = Path(__file__).with_name("fake_agent.py")
+PATIENCE = 10.0
+
+Run = Callable[..., tuple[int, dict[str, Any], str]]
+
+
+class Target:
+    """A fake process under test and the lines that it printed."""
+
+    def __init__(self, program: Path, script: dict[str, Any]) -> None:
+        environment = {**os.environ, "PYTHONHOME": sys.base_prefix}
+        self.popen = subprocess.Popen(
+            [program, "-S", FAKE, json.dumps(script)], stdout=subprocess.PIPE, bufsize=0, env=environment
+        )
+        self.pid = self.popen.pid
+        self.expect("ready")
+
+    def expect(self, prefix: str) -> list[str]:
+        """The lines up to the first that begins so."""
+        assert self.popen.stdout is not None
+        lines: list[str] = []
+        while not (lines and lines[-1].startswith(prefix)):
+            assert select.select([self.popen.stdout], [], [], PATIENCE)[0], f"no {prefix!r} after {lines}"
+            line = self.popen.stdout.readline().decode().rstrip("\n")
+            assert line, f"no {prefix!r} after {lines}"
+            lines.append(line)
+        return lines
+
+    def lives(self) -> bool:
+        return self.popen.poll() is None
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Python interpreter that carries a version description."""
+    folder = tmp_path_factory.mktemp("program")
+    copy = folder / "server"
+    shutil.copy(os.path.realpath(getattr(sys, "_base_executable", sys.executable)), copy)
+    description = Description(1, 1, OLD, "server", "1.0", "trap", "default", [])
+    (folder / "desc").write_bytes(pack(description, []))
+    subprocess.run(["objcopy", "--add-section", f".upstare.desc={folder}/desc", copy], check=True)
+    return copy
+
+
+@pytest.fixture
+def start(program: Path) -> Iterator[Callable[..., Target]]:
+    targets: list[Target] = []
+
+    def begin(**script: Any) -> Target:
+        targets.append(Target(program, script))
+        return targets[-1]
+
+    yield begin
+    for target in targets:
+        target.popen.kill()
+        target.popen.wait()
+        assert target.popen.stdout is not None
+        target.popen.stdout.close()
+
+
+@pytest.fixture
+def patch(tmp_path: Path) -> Path:
+    return make_patch(tmp_path / "1.1.upatch")
+
+
+def make_patch(path: Path, **header: Any) -> Path:
+    whole = {"from_build": OLD, "to_build": NEW, "program": "server", "from_version": "1.0", "to_version": "1.1"}
+    write_patch(path, {**whole, "abi": 1, "scheme": "trap", "report": {}, **header}, b"new image")
+    return path
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run a command with --json: exit code, the object, standard error."""
+
+    def call(*arguments: object) -> tuple[int, dict[str, Any], str]:
+        code = main([*map(str, arguments), "--json"])
+        out, err = capsys.readouterr()
+        assert len(out.splitlines()) == 1
+        return code, json.loads(out), err
+
+    return call
+
+
+def test_update(start: Callable[..., Target], patch: Path, run: Run) -> None:
+    target = start()
+    code, outcome, errors = run("apply", patch, "--pid", target.pid)
+    assert (code, errors) == (0, "")
+    assert outcome["outcome"] == "updated"
+    assert outcome["processes"][0]["pid"] == target.pid
+    assert [outcome["processes"][0][key] for key in ("threads", "frames", "moved_objects")] == [3, 7, 1]
+    times = ("load_us", "stop_us", "transform_us", "resume_us", "pause_us")
+    assert [outcome[key] for key in times] == [120, 30, 4, 6, 44]
+    assert target.expect("BYE") == ["LOAD new image seals=15", "STOP 5000000", "COMMIT", "BYE"]
+
+
+def test_update_report(start: Callable[..., Target], patch: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = start()
+    assert main(["apply", str(patch), "--pid", str(target.pid)]) == 0
+    assert capsys.readouterr().out == (
+        f"process {target.pid} (server): 1.0 -> 1.1, 3 threads, 7 frames, 1 moved object\n"
+        "load 120 µs  stop 30 µs  transform 4 µs  resume 6 µs  pause 44 µs\n"
+    )
+
+
+def test_agent_started_late(start: Callable[..., Target], patch: Path, run: Run) -> None:
+    assert run("apply", patch, "--pid", start(slow=5).pid)[0] == 0
+
+
+def test_impostor_is_not_heard(start: Callable[..., Target], patch: Path, run: Run) -> None:
+    target = start(impostor=True)
+    assert run("apply", patch, "--pid", target.pid)[0] == 0
+    assert target.expect("impostor") == ["impostor was dropped"]
+
+
+def test_several_processes(start: Callable[..., Target], patch: Path, run: Run) -> None:
+    targets = [start(), start()]
+    code, outcome, _ = run("apply", patch, "--pid", targets[0].pid, "--pid", targets[1].pid)
+    assert code == 0
+    assert [each["outcome"] for each in outcome["processes"]] == ["updated", "updated"]
+
+
+def test_several_processes_one_refuses(start: Callable[..., Target], patch: Path, run: Run) -> None:
+    targets = [start(), start(STOP={"ok": False, "kind": "refused", "reason": "serve() at a.c:7 has no counterpart"})]
+    code, outcome, _ = run("apply", patch, "--pid", targets[0].pid, "--pid", targets[1].pid)
+    assert (code, outcome["outcome"]) == (3, "refused")
+    assert "serve() at a.c:7" in outcome["reason"]
+    assert [each["outcome"] for each in outcome["processes"]] == ["untouched", "untouched"]
+    for target in targets:
+        assert target.expect("BYE")[-2:] == ["ABORT", "BYE"]
+
+
+def test_several_processes_one_dies_in_the_commit(start: Callable[..., Target], patch: Path, run: Run) -> None:
+    targets = [start(), start(COMMIT="die")]
+    code, outcome, _ = run("apply", patch, "--pid", targets[0].pid, "--pid", targets[1].pid)
+    assert (code, outcome["outcome"]) == (1, "error")
+    assert [each["outcome"] for each in outcome["processes"]] == ["rolled_back", "ended"]
+    assert targets[0].expect("BYE")[-4:-1] == ["ROLLBACK_PREPARE", "STOP 5000000", "COMMIT"]
+
+
+def test_tree(program: Path, start: Callable[..., Target], patch: Path, run: Run) -> None:
+    parent = start(fork=2)
+    children = parent.expect("children")[-1].split()[1:]
+    code, outcome, _ = run("apply", patch, "--pid", parent.pid, "--tree")
+    assert code == 0
+    assert [each["pid"] for each in outcome["processes"]] == [parent.pid, *map(int, children)]
+
+
+REFUSALS = {
+    "stop": ("STOP", {"ok": False, "kind": "refused", "reason": "main() at s.c:9 has no counterpart"}, 3, "refused"),
+    "deadline": ("STOP", {"ok": False, "kind": "timed_out", "reason": "thread 8 is in getaddrinfo"}, 5, "timed_out"),
+    "load": ("LOAD", {"ok": False, "kind": "error", "reason": "undefined symbol: x"}, 1, "error"),
+    "transformer": ("COMMIT", {"ok": False, "kind": "refused", "reason": "table is full"}, 3, "refused"),
+}
+
+
+@pytest.mark.parametrize(("request_name", "reply", "code", "name"), REFUSALS.values(), ids=list(REFUSALS))
+def test_the_process_says_no(
+    start: Callable[..., Target], patch: Path, run: Run, request_name: str, reply: dict[str, Any], code: int, name: str
+) -> None:
+    target = start(**{request_name: reply})
+    result, outcome, errors = run("apply", patch, "--pid", target.pid)
+    assert (result, outcome["outcome"]) == (code, name)
+    assert reply["reason"] in outcome["reason"]
+    assert errors.startswith(f"upstare: error: process {target.pid} (server): {reply['reason']}\n")
+    assert target.lives()
+
+
+BREAKS = {
+    "die": "ended during the update",
+    "cut": "ended during the update",
+    "hang up": "hung up during the update",
+    "nonsense": "sends nonsense",
+    "huge": "sends nonsense",
+}
+
+
+@pytest.mark.parametrize("how", BREAKS)
+@pytest.mark.parametrize("when", ["LOAD", "STOP", "COMMIT"])
+def test_contact_breaks(start: Callable[..., Target], patch: Path, run: Run, when: str, how: str) -> None:
+    target = start(**{when: how})
+    code, outcome, _ = run("apply", patch, "--pid", target.pid)
+    assert (code, outcome["outcome"]) == (1, "error")
+    assert BREAKS[how] in outcome["reason"]
+    dead = how in ("die", "cut")
+    expected = "ended" if dead else "unknown" if when == "COMMIT" else "untouched"
+    assert outcome["processes"][0]["outcome"] == expected
+
+
+@pytest.mark.parametrize("how", BREAKS)
+def test_contact_breaks_at_the_greeting(start: Callable[..., Target], patch: Path, run: Run, how: str) -> None:
+    code, outcome, _ = run("apply", patch, "--pid", start(hello=how).pid)
+    assert (code, outcome["outcome"]) == (1, "error")
+    assert BREAKS[how] in outcome["reason"]
+
+
+def test_no_answer_to_stop(
+    start: Callable[..., Target], patch: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("upstare.coordinator.apply.STOP_GRACE", 0.1)
+    monkeypatch.setattr("upstare.coordinator.protocol.ABORT_PATIENCE", 0.1)
+    target = start(STOP="hang")
+    code, outcome, _ = run("apply", patch, "--pid", target.pid, "--timeout", "0.2")
+    assert (code, outcome["outcome"]) == (5, "timed_out")
+    assert "the old version runs on" in outcome["hint"]
+    assert target.expect("ABORT")
+
+
+def test_no_thread_can_start_the_agent(start: Callable[..., Target], patch: Path, run: Run) -> None:
+    code, outcome, _ = run("apply", patch, "--pid", start(deaf=True).pid, "--timeout", "0.3")
+    assert (code, outcome["outcome"]) == (5, "timed_out")
+    assert "inside library calls" in outcome["reason"]
+
+
+def test_process_without_a_handler_is_not_signalled(start: Callable[..., Target], patch: Path, run: Run) -> None:
+    target = start(ready=False)
+    code, outcome, _ = run("apply", patch, "--pid", target.pid, "--timeout", "0.2")
+    assert (code, outcome["outcome"]) == (3, "refused")
+    assert "has no handler for signal 63" in outcome["reason"]
+    assert target.lives()
+
+
+def test_stopped_process(start: Callable[..., Target], patch: Path, run: Run) -> None:
+    target = start()
+    os.kill(target.pid, signal.SIGSTOP)
+    code, outcome, _ = run("apply", patch, "--pid", target.pid, "--timeout", "0.2")
+    assert (code, outcome["outcome"]) == (5, "timed_out")
+    assert "stopped by SIGSTOP" in outcome["reason"]
+
+
+def test_patch_for_another_build(start: Callable[..., Target], tmp_path: Path, run: Run) -> None:
+    target = start()
+    patch = make_patch(tmp_path / "p", from_build=OTHER, from_version="0.9")
+    code, outcome, _ = run("apply", patch, "--pid", target.pid)
+    assert (code, outcome["outcome"]) == (3, "refused")
+    assert "server 0.9 [build cccccccccccc]" in outcome["reason"]
+    assert "server 1.0 [build aaaaaaaaaaaa]" in outcome["reason"]
+    assert target.expect("BYE") == ["BYE"]
+
+
+def test_already_updated(start: Callable[..., Target], patch: Path, run: Run) -> None:
+    code, outcome, _ = run("apply", patch, "--pid", start(hello={"build": NEW, "version": "1.1"}).pid)
+    assert (code, outcome["outcome"]) == (4, "unchanged")
+    assert "already runs server 1.1" in outcome["reason"]
+
+
+def test_damaged_patch(start: Callable[..., Target], patch: Path, run: Run) -> None:
+    target = start()
+    whole = patch.read_bytes()
+    for content in (whole[:-1], whole[:20], whole[:-1] + b"!", b"", b"hello"):
+        patch.write_bytes(content)
+        code, outcome, _ = run("apply", patch, "--pid", target.pid)
+        assert (code, outcome["outcome"]) == (1, "error")
+        assert str(patch) in outcome["reason"]
+    assert target.lives()
+
+
+def test_no_such_process(patch: Path, run: Run) -> None:
+    code, outcome, _ = run("apply", patch, "--pid", 2**22)
+    assert (code, outcome["reason"]) == (1, f"there is no process {2**22}")
+
+
+def test_thread_instead_of_process(patch: Path, run: Run) -> None:
+    done = threading.Event()
+    thread = threading.Thread(target=done.wait)
+    thread.start()
+    code, outcome, _ = run("apply", patch, "--pid", thread.native_id)
+    done.set()
+    thread.join()
+    assert code == 1
+    assert f"a thread of process {os.getpid()}" in outcome["reason"]
+
+
+def test_zombie(patch: Path, run: Run) -> None:
+    popen = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, popen.pid, os.WEXITED | os.WNOWAIT)
+    code, outcome, _ = run("apply", patch, "--pid", popen.pid)
+    popen.wait()
+    assert code == 1
+    assert "zombie" in outcome["reason"]
+
+
+def test_not_updateable(patch: Path, run: Run) -> None:
+    code, outcome, _ = run("apply", patch, "--pid", os.getpid())
+    assert (code, outcome["outcome"]) == (3, "refused")
+    assert "was not built with upstare cc" in outcome["reason"]
+
+
+def test_stripped_of_its_description(tmp_path: Path, patch: Path, run: Run) -> None:
+    (tmp_path / "p.c").write_text("#include <unistd.h>\nint upstare_flag;\nint main(void) { pause(); }\n")
+    subprocess.run(["cc", "-rdynamic", tmp_path / "p.c", "-o", tmp_path / "p"], check=True)
+    popen = subprocess.Popen([tmp_path / "p"])
+    try:
+        code, outcome, _ = run("apply", patch, "--pid", popen.pid)
+    finally:
+        popen.kill()
+        popen.wait()
+    assert (code, outcome["outcome"]) == (3, "refused")
+    assert "stripped of its version description" in outcome["reason"]
+
+
+def test_executable_deleted_on_disk(program: Path, tmp_path: Path, patch: Path, run: Run) -> None:
+    copy = tmp_path / "server"
+    shutil.copy(program, copy)
+    target = Target(copy, {})
+    copy.unlink()
+    try:
+        assert run("apply", patch, "--pid", target.pid)[0] == 0
+    finally:
+        target.popen.kill()
+        target.popen.communicate()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become another user")
+def test_another_users_process(start: Callable[..., Target], patch: Path) -> None:
+    target = start()
+    code = (
+        "import os, sys, importlib.metadata, upstare.commands.apply, upstare.coordinator.apply; "
+        "from upstare.cli import main; "
+        "os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534); sys.exit(main(sys.argv[1:]))"
+    )
+    root = Path(__file__).parents[2]
+    shutil.copy(patch, shared := Path("/dev/shm") / f"upstare-test-{os.getpid()}.upatch")
+    shared.chmod(0o644)
+    try:
+        command = [sys.executable, "-c", code, "apply", str(shared), "--pid", str(target.pid)]
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    finally:
+        shared.unlink()
+    assert done.returncode == 1
+    assert "belongs to root; only its owner and root may update it" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_two_updates_at_once(start: Callable[..., Target], patch: Path, run: Run) -> None:
+    target = start()
+    process = processes.attach(target.pid)
+    lock = processes.lock(process)
+    code, outcome, _ = run("apply", patch, "--pid", target.pid)
+    assert (code, outcome["outcome"]) == (3, "refused")
+    assert "another update" in outcome["reason"]
+    os.close(lock)
+    process.close()
+    assert run("apply", patch, "--pid", target.pid)[0] == 0
+
+
+def test_agent_is_busy(start: Callable[..., Target], patch: Path, run: Run) -> None:
+    target = start(hello={"ok": False, "kind": "refused", "reason": "another update is going on"})
+    code, outcome, _ = run("apply", patch, "--pid", target.pid)
+    assert (code, outcome["outcome"]) == (3, "refused")
+    assert "another update is going on" in outcome["reason"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_before_the_commit(start: Callable[..., Target], patch: Path, number: signal.Signals) -> None:
+    target = start(STOP="hang")
+    command = [sys.executable, "-m", "upstare.cli", "apply", str(patch), "--pid", str(target.pid), "--json"]
+    root = Path(__file__).parents[2]
+    popen = subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    target.expect("STOP")
+    popen.send_signal(number)
+    out, err = popen.communicate(timeout=PATIENCE)
+    if number == signal.SIGINT:
+        assert popen.returncode == 1
+        assert json.loads(out)["reason"] == "interrupted; the old version runs on"
+        assert target.expect("ABORT")
+    else:  # we just die: the agent sees the connection break
+        assert target.expect("EOF")
+    assert "Traceback" not in err
+
+
+def test_status(start: Callable[..., Target], run: Run) -> None:
+    history = [{"time": 1e9, "from": OLD, "to": NEW, "from_version": "1.0", "to_version": "1.1", "outcome": "updated"}]
+    target = start(hello={"version": "1.1", "build": NEW, "history": history})
+    code, result, _ = run("status", "--pid", target.pid)
+    assert code == 0
+    (found,) = result["processes"]
+    assert (found["pid"], found["program"], found["version"], found["threads"]) == (target.pid, "server", "1.1", 3)
+    assert found["history"] == history
+
+
+def test_status_of_all(start: Callable[..., Target], run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    good, deaf = start(), start(deaf=True)
+    code, result, _ = run("status", "--timeout", "0.3")
+    assert code == 0
+    found = {each["pid"]: each for each in result["processes"]}
+    assert found[good.pid]["reason"] is None
+    assert (found[deaf.pid]["version"], "library calls" in found[deaf.pid]["reason"]) == ("1.0", True)
+    assert main(["status", "--timeout", "0.3"]) == 0
+    assert str(good.pid) in capsys.readouterr().out
+
+
+def test_rollback(start: Callable[..., Target], run: Run) -> None:
+    history = [{"from": OLD, "to": NEW, "from_version": "1.0", "to_version": "1.1", "outcome": "updated"}]
+    target = start(hello={"version": "1.1", "build": NEW, "history": history})
+    code, outcome, _ = run("rollback", "--pid", target.pid)
+    assert (code, outcome["outcome"]) == (0, "updated")
+    assert (outcome["from_version"], outcome["to_version"]) == ("1.1", "1.0")
+    assert target.expect("BYE") == ["ROLLBACK_PREPARE", "STOP 5000000", "COMMIT", "BYE"]
+
+
+def test_rollback_of_nothing(start: Callable[..., Target], run: Run) -> None:
+    code, outcome, _ = run("rollback", "--pid", start().pid)
+    assert (code, outcome["outcome"]) == (4, "unchanged")
+    assert "never updated" in outcome["reason"]
+
+
+def test_the_lock_ends_with_its_holder(start: Callable[..., Target]) -> None:
+    target = start()
+    process = processes.attach(target.pid)
+    holder = os.fork()
+    if holder == 0:
+        processes.lock(process)
+        os._exit(0)
+    os.waitpid(holder, 0)
+    begin = time.monotonic()
+    os.close(processes.lock(process))
+    process.close()
+    assert time.monotonic() - begin < 0.4

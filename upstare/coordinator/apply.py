@@ -1,0 +1,392 @@
+"""The update of one or several processes, all or nothing.
+
+A :class:`Transition` walks through the states of ``docs/consistency.md``: *init* finds and greets the processes, *load*
+brings the new version into each, *stop* stops all threads of all and lets every process vote, *complete* commits. Up to
+the commit a "no", a deadline, Ctrl-C or our own death puts every process back on the old version.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from upstare.coordinator import process as processes
+from upstare.coordinator.outcome import Outcome, ProcessOutcome, UpdateFailed, outcome_of
+from upstare.coordinator.process import NoSuchProcess, Process
+from upstare.coordinator.protocol import Op, Reply, Session, connect
+from upstare.errors import EXIT_UNCHANGED, DeadlineMissed, NotUpdatable, UpstareError
+from upstare.patch.file import PatchFile, read_patch
+
+LOAD_PATIENCE = 60.0
+STOP_GRACE = 2.0
+COMMIT_PATIENCE = 60.0
+
+
+class Unchanged(UpstareError):
+    """There is nothing to do."""
+
+    exit_code = EXIT_UNCHANGED
+
+
+@dataclass
+class Member:
+    """One process of a transition, locked, and the conversation with it."""
+
+    process: Process
+    lock: int
+    session: Session
+    outcome: ProcessOutcome
+
+    @property
+    def hello(self) -> Reply:
+        """What the agent said of its process."""
+        return self.session.hello
+
+    def close(self) -> None:
+        """Let go of the process."""
+        self.session.close()
+        os.close(self.lock)
+        self.process.close()
+
+
+class Plan:
+    """What a transition does to its processes: which ones it fits, and how they are made ready."""
+
+    def fits(self, member: Member) -> None:
+        """Raise NotUpdatable if the update is not for this process, Unchanged if it needs none."""
+        raise NotImplementedError
+
+    def request(self, session: Session) -> None:
+        """Send the request that makes the process ready to stop."""
+        raise NotImplementedError
+
+    def report(self, member: Member) -> tuple[str | None, str | None, str | None]:
+        """Program, version before, version after."""
+        raise NotImplementedError
+
+
+class Forward(Plan):
+    """Take processes to the new version of a patch, which is sent as a sealed memory file."""
+
+    def __init__(self, patch: PatchFile) -> None:
+        self.patch = patch
+        self.header: dict[str, Any] = patch.header
+
+    def fits(self, member: Member) -> None:
+        hello, header = member.hello, self.header
+        runs = _version(hello["program"], hello.get("version"), hello["build"])
+        if hello["build"] == header["to_build"]:
+            raise Unchanged(f"{member.process.name()} already runs {runs}")
+        if hello["build"] != header["from_build"]:
+            wants = _version(header["program"], header.get("from_version"), header["from_build"])
+            raise NotUpdatable(
+                f"the patch is for {wants}, but {member.process.name()} runs {runs}",
+                hint="make a patch from the executable that the process was started from",
+            )
+        if hello["abi"] != header["abi"]:
+            raise NotUpdatable(
+                f"the patch and {member.process.name()} were built by different releases of UpStare "
+                f"(interface {header['abi']} and {hello['abi']})",
+                hint="make the patch with the release that built the running program",
+            )
+
+    def request(self, session: Session) -> None:
+        # A file of its own for each process and each try: the dynamic linker knows files by their inode.
+        descriptor = sealed_file(f"upstare-{self.header.get('to_version')}", self.patch.payload)
+        try:
+            session.send(Op.LOAD, descriptor=descriptor)
+        finally:
+            os.close(descriptor)
+
+    def report(self, member: Member) -> tuple[str | None, str | None, str | None]:
+        return self.header["program"], self.header.get("from_version"), self.header.get("to_version")
+
+
+class Backward(Plan):
+    """Take processes back to the version before their last update."""
+
+    def fits(self, member: Member) -> None:
+        if not member.hello.get("history"):
+            raise Unchanged(f"{member.process.name()} was never updated: there is nothing to go back to")
+
+    def request(self, session: Session) -> None:
+        session.send(Op.ROLLBACK_PREPARE)
+
+    def report(self, member: Member) -> tuple[str | None, str | None, str | None]:
+        hello = member.hello
+        last: Reply = hello["history"][-1] if hello.get("history") else {}
+        return hello["program"], hello.get("version"), last.get("from_version")
+
+
+class Transition:
+    """One update under way. Use :func:`run`."""
+
+    def __init__(self, plan: Plan, pids: list[int], *, tree: bool, timeout: float) -> None:
+        self.plan = plan
+        self.pids = pids
+        self.tree = tree
+        self.timeout = timeout
+        self.members: list[Member] = []
+        self._passed_over: set[int] = set()
+        self._stop_sent = 0.0
+
+    def init(self) -> None:
+        """Hold, lock and greet every process. Raises Unchanged if none of them needs the update."""
+        unchanged: list[str] = []
+        for pid in dict.fromkeys(self.pids):
+            try:
+                self._admit(pid)
+            except Unchanged as reason:
+                unchanged.append(str(reason))
+        self._admit_children()
+        if not self.members:
+            raise Unchanged("; ".join(unchanged))
+
+    def load(self, members: list[Member]) -> None:
+        """Bring the new version into these processes, which run on meanwhile."""
+        for member in members:
+            self.plan.request(member.session)
+        for member in members:
+            reply = _granted(member, member.session.receive(LOAD_PATIENCE))
+            _copy(reply, member.outcome, "load_us")
+
+    def stop(self) -> None:
+        """Stop all threads of all processes and have every process vote; new children are taken in as they appear."""
+        self._stop_sent = time.monotonic()
+        fresh = self.members
+        while fresh:
+            for member in fresh:
+                member.session.send(Op.STOP, a=int(self.timeout * 1e6))
+            for member in fresh:
+                reply = _granted(member, member.session.receive(self.timeout + STOP_GRACE))
+                _copy(reply, member.outcome, "stop_us", "threads", "frames")
+            fresh = self._admit_children()
+            self.load(fresh)
+
+    def complete(self) -> None:
+        """Commit in every process. From here on there is no way back but another update.
+
+        If one process fails after all, those that committed are rolled back, and the first failure is raised.
+        """
+        failures: list[UpstareError] = []
+        committed: list[Member] = []
+        for member in self.members:
+            try:
+                member.session.send(Op.COMMIT)
+            except UpstareError as error:
+                failures.append(_lost(member, error))
+        for member in self.members:
+            if member.outcome.outcome != "untouched":
+                continue
+            try:
+                reply = _granted(member, member.session.receive(COMMIT_PATIENCE))
+            except (NotUpdatable, DeadlineMissed) as error:
+                failures.append(error)
+            except UpstareError as error:
+                failures.append(_lost(member, error))
+            else:
+                _copy(reply, member.outcome, "threads", "frames", "moved_objects")
+                _copy(reply, member.outcome, "transform_us", "resume_us", "pause_us")
+                member.outcome.outcome = "updated"
+                committed.append(member)
+        if failures:
+            for member in committed:
+                self._reverse(member)
+            raise failures[0]
+
+    def cancel(self) -> None:
+        """Put every process that has not committed back on the old version."""
+        for member in self.members:
+            if member.outcome.outcome == "untouched":
+                member.session.abort()
+                if member.process.ended():
+                    member.outcome.outcome = "ended"
+
+    def close(self) -> None:
+        """Hang up everywhere."""
+        for member in self.members:
+            member.close()
+
+    def outcome(self, name: str, reason: str | None = None) -> Outcome:
+        """The report as things stand."""
+        result = Outcome(name, reason, processes=[member.outcome for member in self.members])
+        if self.members:
+            result.program, result.from_version, result.to_version = self.plan.report(self.members[0])
+        for times in ("load_us", "stop_us", "transform_us", "resume_us", "pause_us"):
+            known = [value for p in result.processes if (value := getattr(p, times)) is not None]
+            setattr(result, times, max(known, default=None))
+        if len(self.members) > 1 and name == "updated":
+            result.pause_us = (time.monotonic() - self._stop_sent) * 1e6
+        return result
+
+    def _admit(self, pid: int) -> Member:
+        process = processes.attach(pid)
+        try:
+            lock = processes.lock(process)
+        except BaseException:
+            process.close()
+            raise
+        try:
+            session = connect(process, self.timeout)
+        except BaseException:
+            os.close(lock)
+            process.close()
+            raise
+        member = Member(process, lock, session, ProcessOutcome(pid, threads=session.hello.get("threads", 0)))
+        try:
+            self.plan.fits(member)
+        except BaseException:
+            member.close()
+            raise
+        self.members.append(member)
+        return member
+
+    def _admit_children(self) -> list[Member]:
+        """Take in descendants that run the same program and are not members yet; others are passed over."""
+        fresh: list[Member] = []
+        if not self.tree:
+            return fresh
+        known = {member.process.pid for member in self.members} | self._passed_over
+        programs = {member.hello["program"] for member in self.members}
+        for pid in [child for root in self.pids for child in processes.children(root)]:
+            if pid in known:
+                continue
+            known.add(pid)
+            try:
+                if _program(pid) in programs:
+                    fresh.append(self._admit(pid))
+                    continue
+            except (Unchanged, NoSuchProcess):
+                pass
+            self._passed_over.add(pid)
+        return fresh
+
+    def _reverse(self, member: Member) -> None:
+        """Roll back a process that committed when another one could not."""
+        session = member.session
+        try:
+            _granted(member, session.request(Op.ROLLBACK_PREPARE, LOAD_PATIENCE))
+            _granted(member, session.request(Op.STOP, self.timeout + STOP_GRACE, a=int(self.timeout * 1e6)))
+            _granted(member, session.request(Op.COMMIT, COMMIT_PATIENCE))
+            member.outcome.outcome = "rolled_back"
+        except UpstareError:
+            session.abort()
+
+
+def apply(path: Path, pids: list[int], *, tree: bool = False, timeout: float = 5.0) -> Outcome:
+    """Update processes with a patch file.
+
+    Returns:
+        the outcome 'updated'.
+
+    Raises:
+        UpdateFailed: nothing was updated; its exit code and outcome say why.
+        UpstareError: the patch file cannot be used.
+    """
+    return run(Forward(read_patch(path)), pids, tree=tree, timeout=timeout)
+
+
+def rollback(pids: list[int], *, tree: bool = False, timeout: float = 5.0) -> Outcome:
+    """Take processes back to the version before their last update. Raises as :func:`apply` does."""
+    return run(Backward(), pids, tree=tree, timeout=timeout)
+
+
+def run(plan: Plan, pids: list[int], *, tree: bool, timeout: float) -> Outcome:
+    """Do a whole transition, or none of it."""
+    transition = Transition(plan, pids, tree=tree, timeout=timeout)
+    outcome: Outcome | None = None
+    try:
+        transition.init()
+        transition.load(transition.members)
+        transition.stop()
+        with _undisturbed():
+            transition.complete()
+            outcome = transition.outcome("updated")
+        return outcome
+    except UpstareError as error:
+        transition.cancel()
+        raise UpdateFailed(transition.outcome(outcome_of(error), str(error)), hint=_hint(error)) from error
+    except KeyboardInterrupt:
+        if outcome is not None:  # it came during the commit and was held back: too late
+            return outcome
+        transition.cancel()
+        raise UpdateFailed(transition.outcome("error", "interrupted; the old version runs on")) from None
+    finally:
+        transition.close()
+
+
+def sealed_file(name: str, content: bytes) -> int:
+    """The descriptor of a memory file with this content that nobody can change any more."""
+    import fcntl
+
+    descriptor = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        view = memoryview(content)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        seals = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, seals)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _granted(member: Member, reply: Reply) -> Reply:
+    """The reply if it is a yes; else the error that it stands for."""
+    if reply.get("ok"):
+        return reply
+    kinds: dict[str, Callable[[str], UpstareError]] = {"refused": NotUpdatable, "timed_out": DeadlineMissed}
+    reason = reply.get("reason") or "the process gave no reason"
+    raise kinds.get(str(reply.get("kind")), UpstareError)(f"{member.process.name()}: {reason}")
+
+
+def _lost(member: Member, error: UpstareError) -> UpstareError:
+    """Note that contact broke after the commit was sent: the process may have committed or not."""
+    member.outcome.outcome = "ended" if isinstance(error, NoSuchProcess) else "unknown"
+    return error
+
+
+def _copy(reply: Reply, outcome: ProcessOutcome, *names: str) -> None:
+    for name in names:
+        if isinstance(reply.get(name), int | float):
+            setattr(outcome, name, reply[name])
+
+
+def _hint(error: UpstareError) -> str | None:
+    if isinstance(error, DeadlineMissed) and error.hint is None:
+        return "the old version runs on; try again, or with a longer --timeout"
+    return error.hint
+
+
+def _version(program: str, version: str | None, build: str) -> str:
+    return f"{program} {version or '(unnamed)'} [build {build[:12]}]"
+
+
+def _program(pid: int) -> str | None:
+    """The program of a process, or None if it is not updateable."""
+    try:
+        process = processes.attach(pid)
+    except NotUpdatable:
+        return None
+    try:
+        return processes.describe(process).program
+    finally:
+        process.close()
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Keep Ctrl-C and a termination away from us: half a commit is what we must not leave behind."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

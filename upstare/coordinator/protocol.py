@@ -1,0 +1,269 @@
+"""The conversation with the agent in one process: contact, requests, replies.
+
+The target keeps nothing open for us. The coordinator listens on an abstract Unix socket, named after the process and a
+random number, and sends the reserved signal with that number. The runtime's handler starts the agent thread as soon as
+a thread is where that is safe; the agent connects. Both sides check the other by ``SO_PEERCRED``.
+
+Requests are fixed structs, replies are length-prefixed JSON objects. A process that ends is noticed through its pidfd,
+because a child that it forked may keep the agent's socket open.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import json
+import os
+import secrets
+import select
+import socket
+import struct
+import time
+from contextlib import suppress
+from enum import IntEnum
+from typing import Any
+
+from upstare.coordinator.process import ATTENTION_SIGNAL, Busy, NoSuchProcess, Process
+from upstare.errors import DeadlineMissed, NotUpdatable, UpstareError
+
+Reply = dict[str, Any]
+
+REQUEST = struct.Struct("<4sIQQ")
+REQUEST_MAGIC = b"UPCM"
+REPLY_LENGTH = struct.Struct("<I")
+REPLY_LIMIT = 64 << 20
+
+FIRST_REPEAT = 0.002
+LAST_REPEAT = 0.02
+HELLO_PATIENCE = 5.0
+ABORT_PATIENCE = 2.0
+
+
+class Op(IntEnum):
+    """What the coordinator asks of the agent."""
+
+    STATUS = 1
+    LOAD = 2  # with a descriptor
+    STOP = 3  # a: microseconds from now
+    COMMIT = 4
+    ABORT = 5
+    ROLLBACK_PREPARE = 6
+    BYE = 7
+
+
+class ConnectionLost(UpstareError):
+    """The agent no longer answers although its process lives."""
+
+
+class Session:
+    """A connection to the agent of one process. Requests are answered in order, one reply each."""
+
+    def __init__(self, process: Process, connection: socket.socket) -> None:
+        self.process = process
+        self.hello: Reply = {}
+        self._connection = connection
+        self._buffer = bytearray()
+        self._unanswered = 0
+        self._nonsense = False
+
+    def send(self, op: Op, a: int = 0, b: int = 0, descriptor: int | None = None) -> None:
+        """Send a request; :meth:`receive` brings its reply."""
+        data = REQUEST.pack(REQUEST_MAGIC, op, a, b)
+        self._connection.settimeout(HELLO_PATIENCE)
+        try:
+            if descriptor is None:
+                self._connection.sendall(data)
+            else:
+                socket.send_fds(self._connection, [data], [descriptor])
+        except (BrokenPipeError, ConnectionResetError):
+            raise self._gone() from None
+        except TimeoutError:
+            raise ConnectionLost(f"the agent in {self.process.name()} does not read what we send") from None
+        self._unanswered += 1
+
+    def receive(self, timeout: float) -> Reply:
+        """The next reply. Raises DeadlineMissed if it takes more than ``timeout`` seconds."""
+        reply = self._message(time.monotonic() + timeout)
+        self._unanswered -= 1
+        return reply
+
+    def request(self, op: Op, timeout: float, a: int = 0, b: int = 0, descriptor: int | None = None) -> Reply:
+        """Send a request and wait for its reply."""
+        self.send(op, a, b, descriptor)
+        return self.receive(timeout)
+
+    def abort(self) -> None:
+        """Call off whatever is going on. The process does the same by itself if we cannot reach it."""
+        deadline = time.monotonic() + ABORT_PATIENCE
+        with suppress(UpstareError):
+            self.send(Op.ABORT)
+            while self._unanswered and not self._nonsense:
+                self.receive(max(0.0, deadline - time.monotonic()))
+
+    def close(self) -> None:
+        """Say good-bye, so that the agent ends, and hang up."""
+        with suppress(OSError):
+            self._connection.settimeout(0.1)
+            self._connection.sendall(REQUEST.pack(REQUEST_MAGIC, Op.BYE, 0, 0))
+        self._connection.close()
+
+    def _message(self, deadline: float) -> Reply:
+        (length,) = REPLY_LENGTH.unpack(self._take(REPLY_LENGTH.size, deadline))
+        reply = None
+        if length <= REPLY_LIMIT:
+            data = self._take(length, deadline)
+            with suppress(ValueError):
+                reply = json.loads(data)
+        if not isinstance(reply, dict):
+            self._nonsense = True
+            raise ConnectionLost(f"the agent in {self.process.name()} sends nonsense")
+        return reply
+
+    def _take(self, count: int, deadline: float) -> bytes:
+        while len(self._buffer) < count:
+            readable = _wait([self._connection.fileno(), self.process.pidfd], deadline)
+            if not readable:
+                raise DeadlineMissed(f"{self.process.name()} did not answer in time")
+            self._connection.settimeout(0.0)
+            try:
+                data = self._connection.recv(65536)
+            except ConnectionResetError:
+                data = b""
+            except BlockingIOError:
+                if self.process.pidfd in readable:
+                    raise self._gone() from None
+                continue
+            if not data:
+                raise self._gone()
+            self._buffer += data
+        result = bytes(self._buffer[:count])
+        del self._buffer[:count]
+        return result
+
+    def _gone(self) -> UpstareError:
+        """Why the connection broke. A process that just ended closes its descriptors before its pidfd tells."""
+        if _wait([self.process.pidfd], time.monotonic() + 0.2):
+            return NoSuchProcess(f"process {self.process.pid} ended during the update")
+        return ConnectionLost(
+            f"the agent in {self.process.name()} hung up during the update",
+            hint=f"upstare status --pid {self.process.pid} shows which version runs",
+        )
+
+
+def connect(process: Process, timeout: float) -> Session:
+    """A session with the agent of a process, greeting received.
+
+    Raises:
+        DeadlineMissed: no thread came to a place where the agent can be started within ``timeout`` seconds.
+        NoSuchProcess: the process ended meanwhile.
+        NotUpdatable: the agent refuses us, because another update is going on or it is of another release.
+    """
+    nonce = secrets.randbits(63) | 1
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(f"\0upstare-{process.inner_pid()}-{nonce:016x}")
+        listener.listen(8)
+        connection = _call(process, listener, nonce, time.monotonic() + timeout)
+    session = Session(process, connection)
+    try:
+        _greet(session)
+    except BaseException:
+        connection.close()
+        raise
+    return session
+
+
+def _call(process: Process, listener: socket.socket, nonce: int, deadline: float) -> socket.socket:
+    """Signal until the agent connects. Connections of anybody else are dropped."""
+    pause = FIRST_REPEAT
+    while time.monotonic() < deadline:
+        # A signal without a handler would end the process: a program that has only just started is not ready yet.
+        if process.listens():
+            _signal(process, nonce)
+        readable = _wait([listener.fileno(), process.pidfd], min(deadline, time.monotonic() + pause))
+        if listener.fileno() in readable:
+            connection, _ = listener.accept()
+            if _peer(connection) == process.pid:
+                return connection
+            connection.close()
+        elif process.pidfd in readable:
+            raise NoSuchProcess(f"process {process.pid} ended during the update")
+        pause = min(pause * 1.5, LAST_REPEAT)
+    raise _silence(process)
+
+
+def _greet(session: Session) -> None:
+    try:
+        hello = session._message(time.monotonic() + HELLO_PATIENCE)
+    except DeadlineMissed:
+        raise ConnectionLost(f"the agent in {session.process.name()} does not greet us") from None
+    if not hello.get("ok", True):
+        reason = hello.get("reason") or "it gave no reason"
+        if hello.get("kind") == "refused":
+            raise Busy(f"{session.process.name()}: {reason}")
+        raise UpstareError(f"{session.process.name()}: {reason}")
+    if not hello.get("hello") or not isinstance(hello.get("build"), str):
+        raise ConnectionLost(f"the agent in {session.process.name()} speaks another protocol")
+    session.hello = hello
+
+
+def _signal(process: Process, nonce: int) -> None:
+    """Queue the reserved signal with our number, to the very process that we hold."""
+    information = ctypes.create_string_buffer(128)
+    # siginfo_t: signo, errno, code, (padding), pid, uid, value
+    struct.pack_into("<iii4xiIQ", information, 0, ATTENTION_SIGNAL, 0, _SI_QUEUE, os.getpid(), os.getuid(), nonce)
+    result = _libc.syscall(_PIDFD_SEND_SIGNAL, process.pidfd, ATTENTION_SIGNAL, information, 0)
+    code = ctypes.get_errno() if result != 0 else 0
+    if code == errno.EPERM:
+        raise UpstareError(
+            f"the kernel does not let us signal {process.name()}", hint="run upstare as its owner or with sudo"
+        )
+    # ESRCH: it ended, the pidfd says so. EAGAIN: its queue is full of signals, ours among them.
+    if code not in (0, errno.ESRCH, errno.EAGAIN):
+        raise UpstareError(f"{process.name()} cannot be signalled: {os.strerror(code)}")
+
+
+def _peer(connection: socket.socket) -> int:
+    pid, _, _ = struct.unpack("<3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    return int(pid)
+
+
+def _silence(process: Process) -> UpstareError:
+    """Why no agent came."""
+    state = process.state()
+    if state in ("T", "t"):
+        who = "a debugger" if state == "t" else "SIGSTOP"
+        return DeadlineMissed(f"{process.name()} is stopped by {who}", hint="let it run, then try again")
+    if not process.listens():
+        return NotUpdatable(
+            f"{process.name()} has no handler for signal {ATTENTION_SIGNAL}",
+            hint="it has only just started, or the program replaced the handler; that signal is reserved",
+        )
+    if _network(process.pid) not in (None, _network(os.getpid())):
+        return NotUpdatable(
+            f"{process.name()} is in another network namespace", hint="run upstare there: nsenter --net --target PID"
+        )
+    return DeadlineMissed(
+        f"no thread of {process.name()} came to a place where an update can begin: all are inside library calls",
+        hint="try again, or with a longer --timeout",
+    )
+
+
+def _network(pid: int) -> str | None:
+    try:
+        return os.readlink(f"/proc/{pid}/ns/net")
+    except OSError:
+        return None
+
+
+def _wait(descriptors: list[int], deadline: float) -> set[int]:
+    """Those of ``descriptors`` that can be read, or none at the deadline."""
+    poll = select.poll()
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN)
+    milliseconds = max(0.0, (deadline - time.monotonic()) * 1000)
+    return {descriptor for descriptor, _ in poll.poll(milliseconds)}
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_PIDFD_SEND_SIGNAL = 424  # the same on all architectures
+_SI_QUEUE = -1
