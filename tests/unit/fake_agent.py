@@ -1,10 +1,10 @@
 """A process that answers the coordinator as the runtime would, or as badly as a test wants it to.
 
-Run as ``fake_agent.py SCRIPT`` where SCRIPT is a JSON object: ``hello`` (merged into the greeting), ``ready`` (false:
-no handler for the reserved signal), ``deaf`` (never connects), ``impostor`` (a child connects first), ``slow`` (how
-many signals to let pass), ``fork`` (how many children of the same kind to have), and for each request name a reply object
-merged into the usual one or a word: ``die``, ``hang up``, ``hang``, ``nonsense``, ``huge``, ``cut`` (dies in the middle
-of the reply). Prints a line for each thing that happens.
+Run as ``fake_agent.py SCRIPT`` where SCRIPT is a JSON object: ``hello`` (merged into the greeting), ``ready``
+(false: no handler for the reserved signal), ``deaf`` (never connects), ``impostor`` (a child connects first),
+``slow`` (how many signals to let pass), ``fork`` (how many children of the same kind to have), and for each request
+name a reply object merged into the usual one or a word: ``die``, ``hang up``, ``hang``, ``nonsense``, ``huge``,
+``cut`` (dies in the middle of the reply). Prints a line for each thing that happens.
 """
 
 from __future__ import annotations
