@@ -1,0 +1,31 @@
+# Everything sets up what it needs: a virtual environment in .venv, made with python3 (3.11 or newer) from PATH.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+
+.PHONY: demo test bench lint clean
+
+demo: $(VENV)/ready
+	$(RUN) examples/demo.py
+
+test: lint
+	$(RUN) -m pytest
+
+bench: $(VENV)/ready
+	$(RUN) -m pytest bench --benchmark-only
+
+lint: $(VENV)/ready
+	$(RUN) -m ruff check
+	$(RUN) -m ruff format --check
+	$(RUN) -m mypy
+	$(RUN) tools/lint_c.py
+
+$(VENV)/ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is older than 3.11: name a newer one, make PYTHON=..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .benchmarks

@@ -1,0 +1,234 @@
+"""Reading and changing the ELF files of a build: sections, symbols, and the members of archives.
+
+The reader knows little-endian 64-bit ELF, which is all that x86-64 has; changes are left to objcopy.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from pathlib import Path
+
+from upstare.driver import process
+from upstare.errors import UpstareError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+SECTION_UNIT = ".upstare.unit"
+SECTION_POINTS = ".upstare.points"
+SECTION_DESCRIPTION = ".upstare.desc"
+SECTION_NOTES = ".upstare_notes"
+
+ET_REL, ET_EXEC, ET_DYN = 1, 2, 3
+SHT_NOBITS = 8
+SHF_EXECINSTR = 4
+STT_OBJECT, STT_FUNC, STT_COMMON, STT_TLS, STT_IFUNC = 1, 2, 5, 6, 10
+STB_LOCAL = 0
+SHN_UNDEF = 0
+
+_HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
+_SECTION = struct.Struct("<IIQQQQIIQQ")
+_SYMBOL = struct.Struct("<IBBHQQ")
+
+
+class Section:
+    """A section header: name, type, flags, and where the bytes are."""
+
+    __slots__ = ("name", "type", "flags", "offset", "size", "link")
+
+    def __init__(self, name: str, kind: int, flags: int, offset: int, size: int, link: int) -> None:
+        self.name = name
+        self.type = kind
+        self.flags = flags
+        self.offset = offset
+        self.size = size
+        self.link = link
+
+
+class Symbol:
+    """A symbol: name, type (STT_*), whether the file defines it."""
+
+    __slots__ = ("name", "type", "local", "defined")
+
+    def __init__(self, name: str, kind: int, local: bool, defined: bool) -> None:
+        self.name = name
+        self.type = kind
+        self.local = local
+        self.defined = defined
+
+    @property
+    def is_object(self) -> bool:
+        """Whether it is known to be a variable."""
+        return self.type in (STT_OBJECT, STT_COMMON, STT_TLS)
+
+
+class Elf:
+    """The sections and symbols of one ELF file in memory.
+
+    Raises:
+        UpstareError: the bytes are not a 64-bit little-endian ELF file, or are cut short.
+    """
+
+    def __init__(self, data: bytes, name: str) -> None:
+        self.data = data
+        self.name = name
+        if data[:4] != b"\x7fELF":
+            raise UpstareError(f"{name} is not an ELF file")
+        if data[4:6] != b"\x02\x01":
+            raise UpstareError(f"{name} is not for a 64-bit little-endian processor")
+        try:
+            self.type, self.sections = self._read_sections()
+        except (struct.error, IndexError, ValueError) as error:
+            raise UpstareError(f"{name} is damaged: {error}") from error
+
+    def _read_sections(self) -> tuple[int, list[Section]]:
+        header = _HEADER.unpack_from(self.data)
+        kind, offset, entry_size, count, names = header[1], header[6], header[11], header[12], header[13]
+        if offset == 0:
+            return kind, []
+        if count == 0 or names == 0xFFFF:  # more than 16 bits hold: section 0 has the figures
+            first = _SECTION.unpack_from(self.data, offset)
+            count = count or first[5]
+            names = first[6] if names == 0xFFFF else names
+        raw = [_SECTION.unpack_from(self.data, offset + i * entry_size) for i in range(count)]
+        base = raw[names][4]
+        return kind, [Section(self._string(base + r[0]), r[1], r[2], r[4], r[5], r[6]) for r in raw]
+
+    def _string(self, offset: int) -> str:
+        return self.data[offset : self.data.index(b"\0", offset)].decode(errors="surrogateescape")
+
+    def section(self, name: str) -> bytes | None:
+        """The bytes of all sections of this name, one after the other; None if there is none."""
+        found = [s for s in self.sections if s.name == name and s.type != SHT_NOBITS]
+        if not found:
+            return None
+        return b"".join(self.data[s.offset : s.offset + s.size] for s in found)
+
+    def symbols(self, table: str = ".symtab") -> Iterator[Symbol]:
+        """The named symbols of ``.symtab`` or ``.dynsym``; none if the table is missing."""
+        for section in self.sections:
+            if section.name != table:
+                continue
+            names = self.sections[section.link].offset
+            end = section.offset + section.size
+            for name, info, _, index, _, _ in _SYMBOL.iter_unpack(self.data[section.offset : end]):
+                if name:
+                    yield Symbol(self._string(names + name), info & 15, info >> 4 == STB_LOCAL, index != SHN_UNDEF)
+
+
+class Member:
+    """A member of an archive: its name, and its bytes."""
+
+    __slots__ = ("name", "data")
+
+    def __init__(self, name: str, data: bytes) -> None:
+        self.name = name
+        self.data = data
+
+
+def is_elf(data: bytes) -> bool:
+    """Whether these are the first bytes of an ELF file."""
+    return data[:4] == b"\x7fELF"
+
+
+def is_archive(data: bytes) -> bool:
+    """Whether these are the first bytes of an archive, thin or not."""
+    return data[:8] in (b"!<arch>\n", b"!<thin>\n")
+
+
+def members(path: Path) -> Iterator[Member]:
+    """The members of an archive in their order, without its tables.
+
+    Raises:
+        UpstareError: the archive is damaged, or a member of a thin archive cannot be read.
+    """
+    data = path.read_bytes()
+    thin = data[:8] == b"!<thin>\n"
+    if not is_archive(data):
+        raise UpstareError(f"{path} is not an archive")
+    names = b""
+    offset = 8
+    while offset + 60 <= len(data):
+        header = data[offset : offset + 60]
+        if header[58:] != b"`\n":
+            raise UpstareError(f"the archive {path} is damaged")
+        raw = header[:16].decode(errors="surrogateescape").rstrip(" ")
+        size = int(header[48:58])
+        offset += 60
+        table = raw in ("/", "//", "/SYM64/")
+        body = data[offset : offset + size] if table or not thin else b""
+        offset += (len(body) + 1) & ~1
+        if raw == "//":
+            names = body
+        if table:
+            continue
+        name = _member_name(raw, names)
+        if thin:
+            try:
+                body = (path.parent / name).read_bytes()
+            except OSError as error:
+                raise UpstareError(f"cannot read {name}, a member of the thin archive {path}: {error}") from error
+        yield Member(name, body)
+
+
+def _member_name(raw: str, names: bytes) -> str:
+    if raw.startswith("/"):
+        begin = int(raw[1:].partition(":")[0])
+        end = names.index(b"\n", begin)
+        return names[begin:end].decode(errors="surrogateescape").removesuffix("/")
+    return raw.removesuffix("/")
+
+
+def write_archive(path: Path, contents: Iterable[Member]) -> None:
+    """An archive with these members, with an index of their symbols."""
+    names = bytearray()
+    bodies = bytearray()
+    for member in contents:
+        header = f"/{len(names)}".ljust(16) + "0".ljust(12) + "0".ljust(6) + "0".ljust(6) + "644".ljust(8)
+        names += os.path.basename(member.name).encode(errors="surrogateescape") + b"/\n"
+        bodies += (header + str(len(member.data)).ljust(10) + "`\n").encode() + member.data
+        bodies += b"\n" * (len(member.data) % 2)
+    table = ("//".ljust(48) + str(len(names)).ljust(10) + "`\n").encode() + bytes(names) + b"\n" * (len(names) % 2)
+    path.write_bytes(b"!<arch>\n" + table + bytes(bodies))
+    process.check(["ranlib", str(path)], "index an archive")
+
+
+def read(path: Path) -> Elf:
+    """The ELF file at ``path``.
+
+    Raises:
+        UpstareError: it cannot be read or is not one.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UpstareError(f"cannot read {path}: {error.strerror}") from error
+    return Elf(data, str(path))
+
+
+def read_section(path: Path, name: str) -> bytes | None:
+    """The bytes of a section of an ELF file, None if it has no such section."""
+    return read(path).section(name)
+
+
+def add_sections(path: Path, sections: Mapping[str, bytes], remove: Iterable[str] = ()) -> None:
+    """The file has these sections (not loaded, in place of any of the same name), and those in ``remove`` are gone.
+
+    Raises:
+        UpstareError: objcopy cannot do it.
+    """
+    present = {s.name for s in read(path).sections}
+    gone = [name for name in remove if name in present and name not in sections]
+    if not sections and not gone:
+        return
+    with process.Scratch() as scratch:
+        words = ["objcopy"]
+        for name in gone:
+            words += ["--remove-section", name]
+        for number, (name, data) in enumerate(sections.items()):
+            file = Path(scratch, str(number))
+            file.write_bytes(data)
+            words += ["--update-section" if name in present else "--add-section", f"{name}={file}"]
+        process.check([*words, str(path)], f"change the sections of {path}")

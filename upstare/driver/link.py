@@ -1,0 +1,391 @@
+"""The link step: first what the real compiler does, then the same program once more, made updateable.
+
+The normal link runs exactly as it was asked for, so its diagnostics, exit code and side files are the compiler's. It
+also finds out which units the program is made of: the linker has put their records into the output. The transform
+makes new objects of these units; the second link has each of them in the place of the original. If anything of ours
+fails, the output is removed: a program that was linked through us is updateable or is not there.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from upstare.driver import args, elf, embed, inputs, process
+from upstare.driver.args import Command
+from upstare.driver.inputs import Input, Part
+from upstare.driver.progress import LinkProgress
+from upstare.errors import NotUpdatable, UpstareError, UsageError
+from upstare.model.unit import Options, Unit
+
+if TYPE_CHECKING:
+    from upstare.build import Image
+    from upstare.model.description import Description
+
+SCHEMES = ("trap", "flag")
+PLACEMENTS = ("default", "strict", "2009")
+
+# Where the C library's start-up code enters the program; the runtime goes in between.
+START = "__libc_start_main"
+
+_RESPONSE_FILE_FROM = 100_000  # bytes of command line from which the second link takes a response file
+
+BuildImage = Callable[
+    [Sequence[Unit], Options, Path, list[str], str, str, Callable[[str, int, int], None] | None], "Image"
+]
+
+
+@dataclass(frozen=True)
+class Makers:
+    """The parts of UpStare that the link step calls; tests put simpler ones here."""
+
+    image: BuildImage
+    table: Callable[[Path, Description], bytes]
+    pack: Callable[[Description, list[bytes]], bytes]
+    runtime: Callable[[Sequence[str]], Path]
+
+
+def makers() -> Makers:
+    """The real ones."""
+    from upstare.build import build_image
+    from upstare.driver.runtime import runtime_object
+    from upstare.model.description import pack
+    from upstare.points.table import build_table
+
+    return Makers(build_image, build_table, pack, runtime_object)
+
+
+def link(command: Command, arguments: Sequence[str], compiler: Sequence[str], use: Makers | None = None) -> int:
+    """Link as the real compiler does; a program that holds units is made updateable. The exit code is the compiler's.
+
+    Raises:
+        NotUpdatable: the program holds units but cannot be made updateable.
+        UpstareError: a step of ours failed. The output is removed in both cases.
+    """
+    code = process.run([*compiler, *arguments])
+    output = Path(command.output or "a.out")
+    if code != 0 or not output.is_file() or _is_shared(command):
+        return code
+    with _removed_unless_done(output):
+        with output.open("rb") as file:
+            program_is_elf = elf.is_elf(file.read(4))
+        if not program_is_elf:
+            return 0  # an image for something other than this system (--oformat=binary)
+        if _is_relocatable(command):
+            _carry_units(command, compiler, output)
+        else:
+            _Link(command, compiler, output).run(use)
+    return 0
+
+
+class _Link:
+    """One program on its way from linked to updateable."""
+
+    def __init__(self, command: Command, compiler: Sequence[str], output: Path) -> None:
+        self.command = command
+        self.compiler = compiler
+        self.output = output
+        if output.read_bytes()[4] != 2:
+            raise NotUpdatable(f"{output} is a 32-bit program; only 64-bit programs can be made updateable")
+        self.first = elf.read(output)
+
+    def run(self, use: Makers | None) -> None:
+        """Leave a program without units alone; replace one with units by the updateable program."""
+        records = self.first.section(elf.SECTION_UNIT)
+        if records is None and not self.command.c_sources:
+            return
+        self.verify_possible()
+        with process.Scratch() as scratch, LinkProgress(self.output.name) as progress:
+            work = Path(scratch)
+            sources = self.compile_sources(work)
+            units = _distinct([*sources.values(), *embed.decode(records or b"", str(self.output))])
+            files = inputs.collect(self.command, self.compiler)
+            files += self.compile_others(work)
+            self.verify_known(units, files, sources)
+            use = use or makers()
+            opaque = [p for f in files for p in f.parts if not p.units]
+            image = use.image(
+                units,
+                self.options(opaque),
+                work,
+                self.libraries(files),
+                self.output.name,
+                os.environ.get("UPSTARE_VERSION") or self.output.name,
+                progress.report,
+            )
+            progress.report("link", 0, 1)
+            words = self.second_link(files, sources, image, work)
+            words += [*map(str, image.extra_objects), str(use.runtime(self.compiler)), f"-Wl,--wrap={START}"]
+            words += self.exports(opaque, image, work)
+            words += ["-Wl,--no-gc-sections", "-ldl", "-pthread"]
+            with self.replacement() as program:
+                self.relink(words, program, work)
+                texts = {u.digest: u.text for u in units}
+                description = use.pack(image.description, [texts[u.digest] for u in image.description.units])
+                sections = {
+                    elf.SECTION_POINTS: use.table(program, image.description),
+                    elf.SECTION_DESCRIPTION: description,
+                }
+                elf.add_sections(program, sections, remove=[elf.SECTION_NOTES, elf.SECTION_UNIT])
+                if any(t.kind == args.STRIP for t in self.command.tokens):
+                    process.check(["strip", "--strip-all", str(program)], f"strip {self.output}")
+            progress.report("link", 1, 1)
+
+    def verify_possible(self) -> None:
+        """Raises NotUpdatable for programs that cannot be."""
+        if not any(s.name == ".interp" for s in self.first.sections):
+            raise NotUpdatable(
+                f"{self.output} is statically linked: it cannot load a new version",
+                hint="link it without -static; static libraries are all right",
+            )
+        if not any(s.name == START for s in self.first.symbols(".dynsym")):
+            raise NotUpdatable(
+                f"{self.output} does not start through the C library's {START} (linked with -nostartfiles?)"
+            )
+
+    def compile_sources(self, work: Path) -> dict[int, Unit]:
+        """The units of the C sources on the command line, by the identity of their tokens."""
+        passes = [(s, embed.start_preprocessor(self.command, s, self.compiler)) for s in self.command.c_sources]
+        flags = self.command.recompile_flags()
+        units: dict[int, Unit] = {}
+        for source, child in passes:
+            text = embed.source_text(source, child, child.wait() if child is not None else 0)
+            units[id(source)] = embed.make_unit(source.value, flags, self.compiler, text)
+        return units
+
+    def compile_others(self, work: Path) -> list[Input]:
+        """The objects of sources in other languages, at the places of their tokens."""
+        made: list[Input] = []
+        for number, token in enumerate(self.command.inputs):
+            if token.language is None or token.language in (args.C, args.C_PREPROCESSED):
+                continue
+            target = work / f"other{number}.o"
+            words = self.command.words(args.COMMON, args.COMPILE, args.PREPROCESS)
+            language = ["-x", token.language] if token.explicit else []
+            command = [*self.compiler, *words, "-w", "-c", *language, token.value, "-o", str(target)]
+            process.check(command, f"compile {token.value} a second time")
+            made.append(Input(token, target, "object", [Part(token.value, target.read_bytes())]))
+        return made
+
+    def verify_known(self, units: Sequence[Unit], files: Sequence[Input], sources: dict[int, Unit]) -> None:
+        """Every unit of the program comes from a place that we can replace."""
+        known = {d for f in files for p in f.parts for d in p.units} | {u.digest for u in sources.values()}
+        for unit in units:
+            if unit.digest not in known:
+                raise UpstareError(
+                    f"cannot tell which file on the command line brought {unit.path} into {self.output}",
+                    hint="name its object or archive on the command line, not in a linker script",
+                )
+
+    def options(self, opaque: Sequence[Part]) -> Options:
+        """The choices for this program, from the environment and from what opaque objects need."""
+        default = "trap" if _is_gcc_x86_64(self.compiler) else "flag"
+        return Options(
+            scheme=_choice("UPSTARE_SCHEME", SCHEMES, default),
+            placement=_choice("UPSTARE_POINTS", PLACEMENTS, "default"),
+            plain_names=frozenset(self.plain_names(opaque)),
+        )
+
+    def plain_names(self, opaque: Sequence[Part]) -> set[str]:
+        """The variables that something other than a unit refers to by name.
+
+        These are what opaque objects refer to or define, and what the normal link exports: to shared libraries on the
+        command line, and with -rdynamic to those that the program loads later.
+        """
+        variables = {s.name for s in self.first.symbols() if not s.local and s.is_object}
+        stripped = not any(s.name == ".symtab" for s in self.first.sections)
+        names = {s.name for s in self.first.symbols(".dynsym") if s.defined and s.is_object}
+        for part in opaque:
+            for symbol in part.symbols():
+                if symbol.name in variables or symbol.is_object or (stripped and not symbol.defined):
+                    names.add(symbol.name)
+        return names
+
+    def libraries(self, files: Sequence[Input]) -> list[str]:
+        """The arguments that a patch of this program needs to link with the same shared libraries.
+
+        Static libraries are left out: their code and data are in the program, a patch must not bring its own.
+        """
+        static = {id(f.token) for f in files if f.kind == "archive"}
+        shared = {id(f.token): f.path for f in files if f.kind == "shared"}
+        words: list[str] = []
+        rpath = False
+        for token in self.command.tokens:
+            if rpath:
+                words += token.words
+                rpath = False
+            elif id(token) in static:
+                continue
+            elif token.kind == args.LIBRARY:
+                words.append(f"-l{token.value}")
+            elif id(token) in shared:
+                words.append(str(shared[id(token)].absolute()))
+            elif token.words[0] == "-Xlinker" and token.value.lstrip("-") in ("rpath", "rpath-link"):
+                words += token.words
+                rpath = True
+            elif token.kind == args.COMMON or token.words[0].startswith(
+                ("-pthread", "-m", "-fsanitize", "-fopenmp", "-fuse-ld", "-static-libgcc", "-shared-libgcc")
+            ):
+                words += token.words
+            elif token.words[0] == "-Xlinker" and token.value.lstrip("-").startswith(("rpath=", "rpath-link=")):
+                words += token.words
+        return [f"-L{os.path.abspath(d)}" for d in inputs.search_directories(self.command)] + words
+
+    def second_link(self, files: Sequence[Input], sources: dict[int, Unit], image: Image, work: Path) -> list[str]:
+        """The command line again, with transformed objects in the place of units."""
+        at = {id(f.token): f for f in files}
+        dropped = (args.OUTPUT, args.DEPENDENCIES, args.LANGUAGE, args.PREPROCESS, args.WARN, args.SIDE, args.STRIP)
+        placed: set[str] = set()
+
+        def transformed(digests: Sequence[str]) -> Iterator[str]:
+            for digest in digests:
+                if digest not in placed and digest in image.objects:
+                    placed.add(digest)
+                    yield str(image.objects[digest])
+
+        words: list[str] = []
+        # A unit that is named and in an archive too is linked where it is named: that object came for certain.
+        named = {d for f in files if f.kind == "object" for p in f.parts for d in p.units}
+        named |= {u.digest for u in sources.values()}
+        for token in self.command.tokens:
+            file_here = at.get(id(token))
+            if id(token) in sources:
+                words += transformed([sources[id(token)].digest])
+            elif file_here is None or file_here.kind in ("shared", "other"):
+                words += token.words if token.kind not in dropped else ()
+            elif file_here.kind == "object":
+                units = file_here.parts[0].units
+                words += transformed(units) if units else [str(file_here.path)]
+            else:
+                units = [d for p in file_here.parts for d in p.units if d not in named]
+                words += transformed(units)
+                words += self.opaque_rest(file_here, work)
+        missing = set(image.objects) - placed
+        if missing:
+            raise UpstareError(f"{len(missing)} units of {self.output} have no place in the second link")
+        return words
+
+    def opaque_rest(self, file: Input, work: Path) -> list[str]:
+        """An archive without the members that have units: as it is if there are none, nothing if all have."""
+        rest = [p for p in file.parts if not p.units]
+        if len(rest) == len(file.parts):
+            return list(file.token.words)
+        if not rest:
+            return []
+        path = work / f"rest{sum(1 for _ in work.glob('rest*'))}.a"
+        elf.write_archive(path, [elf.Member(f"{number}.o", part.data) for number, part in enumerate(rest)])
+        return [str(path)]
+
+    def exports(self, opaque: Sequence[Part], image: Image, work: Path) -> list[str]:
+        """The arguments that let a patch find what it shares with the program.
+
+        Besides what the transform lists these are the functions and variables of opaque objects that units refer to:
+        the code of a patch must find the program's own.
+        """
+        defined = {s.name for p in opaque for s in p.symbols() if s.defined}
+        wanted: set[str] = set()
+        for path in [*image.objects.values(), *image.extra_objects] if defined else []:
+            wanted |= {s.name for s in elf.read(path).symbols() if not s.local and not s.defined}
+        lists = [image.dynamic_list]
+        if defined & wanted:
+            lists.append("{\n" + "".join(f'  "{name}";\n' for name in sorted(defined & wanted)) + "};\n")
+        words: list[str] = []
+        for number, text in enumerate(lists):
+            file = work / f"exports{number}.list"
+            file.write_text(text, encoding="utf-8", errors="surrogateescape")
+            words.append(f"-Wl,--dynamic-list={file}")
+        return words
+
+    def relink(self, words: list[str], program: Path, work: Path) -> None:
+        """The second link."""
+        if sum(len(w) + 1 for w in words) > _RESPONSE_FILE_FROM:
+            file = work / "link.rsp"
+            file.write_text(args.quote(words), encoding="utf-8", errors="surrogateescape")
+            words = [f"@{file}"]
+        process.check([*self.compiler, *words, "-o", str(program)], f"link the updateable {self.output}")
+
+    @contextmanager
+    def replacement(self) -> Iterator[Path]:
+        """A path for a new file that takes the place of the output when the block ends well."""
+        path = self.output.with_name(f".{self.output.name}.{os.getpid()}.upstare")
+        try:
+            yield path
+            path.replace(self.output)
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _carry_units(command: Command, compiler: Sequence[str], output: Path) -> None:
+    """The output of a link with -r holds the units of everything in it, and a mark if there is other code, too."""
+    result = elf.read(output)
+    records: list[bytes] = []
+    for source in command.c_sources:
+        child = embed.start_preprocessor(command, source, compiler)
+        text = embed.source_text(source, child, child.wait() if child is not None else 0)
+        records.append(embed.encode(source.value, command.recompile_flags(), compiler, text))
+    present = result.section(elf.SECTION_UNIT) or b""
+    if not present and not records:
+        return
+    names = {s.name for s in result.symbols() if s.defined and not s.local}
+    for file in inputs.collect(command, compiler):
+        for part in file.parts:
+            defined = {s.name for s in part.symbols() if s.defined}
+            if not part.units and (file.kind == "object" or (defined and defined <= names)):
+                records.append(embed.opaque_record())
+    if any(t.language not in (None, args.C, args.C_PREPROCESSED) for t in command.inputs):
+        records.append(embed.opaque_record())
+    if records:
+        elf.add_sections(output, {elf.SECTION_UNIT: present + b"".join(records)})
+
+
+@contextmanager
+def _removed_unless_done(output: Path) -> Iterator[None]:
+    """The output is removed if the block does not end well, an interrupt from outside included."""
+
+    def end(number: int, _: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    done = False
+    try:
+        yield
+        done = True
+    finally:
+        if not done:
+            process.remove(output)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _distinct(units: Sequence[Unit]) -> list[Unit]:
+    return list({u.digest: u for u in units}.values())
+
+
+def _is_shared(command: Command) -> bool:
+    return command.has("-shared", "--shared", "-Bshareable")
+
+
+def _is_relocatable(command: Command) -> bool:
+    return command.has("-r", "--relocatable", "-i", "-Ur")
+
+
+def _choice(variable: str, allowed: Sequence[str], default: str) -> str:
+    value = os.environ.get(variable) or default
+    if value not in allowed:
+        raise UsageError(f"{variable} is {shlex.quote(value)}; it can be {', '.join(allowed)}")
+    return value
+
+
+def _is_gcc_x86_64(compiler: Sequence[str]) -> bool:
+    """What the compiler's own macros say."""
+    text = process.check([*compiler, "-dM", "-E", "-x", "c", os.devnull], "ask the compiler what it is")
+    macros = {line.split()[1] for line in text.splitlines() if line.startswith(b"#define ")}
+    return b"__x86_64__" in macros and b"__clang__" not in macros

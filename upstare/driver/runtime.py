@@ -1,0 +1,115 @@
+"""The runtime as one relocatable object, made once for each compiler and kept in the cache.
+
+All code of the runtime is put into the section ``upstare_rt``. Its name is a C identifier, so the linker provides
+``__start_upstare_rt`` and ``__stop_upstare_rt``: the runtime can tell its own code from the program's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from upstare.driver import elf, process
+from upstare.driver.cache import Cache
+from upstare.errors import UpstareError
+
+CODE_SECTION = "upstare_rt"
+
+FLAGS = (
+    "-std=gnu11 -O2 -g0 -fPIC -fvisibility=hidden -fno-stack-protector -fasynchronous-unwind-tables -fno-lto "
+    "-Wall -Wextra"
+).split()
+
+
+def runtime_directory() -> Path:
+    """Where the sources of the runtime are: beside the package, in a checkout and when installed.
+
+    Raises:
+        UpstareError: they are not there.
+    """
+    directory = Path(__file__).resolve().parents[2] / "c_runtime"
+    if not (directory / "include" / "upstare_abi.h").is_file():
+        raise UpstareError(f"the runtime's sources are missing: {directory}", hint="install UpStare again")
+    return directory
+
+
+def include_directory() -> Path:
+    """The directory of the headers that generated code and users include."""
+    return runtime_directory() / "include"
+
+
+def include_flags() -> list[str]:
+    """Where the runtime's sources find their headers."""
+    root = runtime_directory()
+    return [f"-I{root / name}" for name in ("include", "src", "arch/x86_64")]
+
+
+def sources() -> list[Path]:
+    """The source files of the runtime, C and assembly, in a fixed order."""
+    root = runtime_directory()
+    return sorted([*root.glob("src/**/*.c"), *root.glob("arch/x86_64/**/*.S")])
+
+
+def runtime_object(compiler: Sequence[str]) -> Path:
+    """The object to link into every updateable program, made with this compiler.
+
+    Raises:
+        UpstareError: it does not compile.
+    """
+    cache = Cache()
+    key = _key(compiler) + ".o"
+    return cache.get(key) or _build(compiler, cache, key)
+
+
+def _key(compiler: Sequence[str]) -> str:
+    """Digest of everything that goes into the object, the version of the compiler included."""
+    root = runtime_directory()
+    digest = hashlib.sha256()
+    for word in (*compiler, *FLAGS, CODE_SECTION):
+        digest.update(word.encode() + b"\0")
+    digest.update(process.check([*compiler, "--version"], "ask the compiler for its version"))
+    for path in sorted(p for p in root.rglob("*") if p.suffix in (".c", ".h", ".S", ".toml", ".inc")):
+        digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _build(compiler: Sequence[str], cache: Cache, key: str) -> Path:
+    files = sources()
+    if not files:
+        raise UpstareError(f"the runtime has no sources in {runtime_directory()}")
+    with process.Scratch() as scratch:
+        objects = _compile(compiler, files, Path(scratch))
+        linked = Path(scratch, "runtime.o")
+        words = [*compiler, "-r", "-nostdlib", "-fno-lto", "-o", str(linked), *map(str, objects)]
+        process.check(words, "link the runtime")
+        _gather_code(linked)
+        return cache.put(key, linked)
+
+
+def _compile(compiler: Sequence[str], files: Sequence[Path], directory: Path) -> list[Path]:
+    """The objects of the files, as many at a time as there are processors."""
+    includes = include_flags()
+    objects = [directory / f"{number}.o" for number in range(len(files))]
+    running: list[tuple[Path, process.Child]] = []
+    for file, target in zip(files, objects, strict=True):
+        words = [*compiler, *FLAGS, *includes, "-c", str(file), "-o", str(target)]
+        running.append((file, process.start(words, capture=True, capture_errors=True)))
+        if len(running) >= (os.cpu_count() or 1):
+            _finish(*running.pop(0))
+    for file, child in running:
+        _finish(file, child)
+    return objects
+
+
+def _finish(file: Path, child: process.Child) -> None:
+    process.finish(child, child.wait(), f"compile the runtime ({file.name})")
+
+
+def _gather_code(path: Path) -> None:
+    """All code of the object is in sections named CODE_SECTION."""
+    names = {s.name for s in elf.read(path).sections if s.flags & elf.SHF_EXECINSTR and s.name.startswith(".text")}
+    renames = [word for name in sorted(names) for word in ("--rename-section", f"{name}={CODE_SECTION}")]
+    if renames:
+        process.check(["objcopy", *renames, str(path)], "name the runtime's code")
