@@ -1,0 +1,18 @@
+#include <stdio.h>
+#include <unistd.h>
+
+static int scaled(int n) {
+  return n * 10;
+}
+
+static void report(int n) {
+  printf("old %d\n", scaled(n));
+}
+
+int main(void) {
+  setvbuf(stdout, NULL, _IOLBF, 0);
+  for (int n = 0;; n++) {
+    report(n);
+    usleep(5000);
+  }
+}

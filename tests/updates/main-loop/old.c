@@ -1,0 +1,14 @@
+#include <stdio.h>
+#include <unistd.h>
+
+int main(void) {
+  unsigned rounds = 0;
+  double sum = 0;
+  setvbuf(stdout, NULL, _IOLBF, 0);
+  for (;;) {
+    rounds++;
+    sum += 0.5;
+    printf("old round %u sum %.1f\n", rounds, sum);
+    usleep(5000);
+  }
+}
