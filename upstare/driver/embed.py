@@ -5,14 +5,18 @@ sections of the objects that they take, so a linked file lists exactly the units
 
     b"UPSUNIT1"  u32 length of the payload  32 bytes SHA-256 (the unit's digest)  payload
 
-where the payload is one zstd frame of: u32 length of the JSON, JSON {path, flags, compiler}, text. A record with an
-empty text and the path ``""`` says that the object (made by ``ld -r``) also holds code without a unit.
+where the payload is, compressed: u32 length of the header; the header, strings that each end in a NUL: path, number of
+flags, flags, compiler; the text. A record with no flags, path and text says that the object (made by ``ld -r``) also
+holds code without a unit.
+
+This module runs once for every file of a program; what is slow to import (json, zstandard, tempfile) stays out.
 """
 
 from __future__ import annotations
 
 import os
 import struct
+import zlib
 
 from upstare.driver import process
 from upstare.driver.args import C_PREPROCESSED
@@ -78,12 +82,9 @@ def source_text(source: Token, child: process.Child | None, code: int) -> bytes:
 
 def encode(path: str, flags: Sequence[str], compiler: Sequence[str], text: bytes) -> bytes:
     """The record of a unit."""
-    import json
-
-    import zstandard
-
-    header = json.dumps({"path": os.path.abspath(path) if path else "", "flags": flags, "compiler": compiler}).encode()
-    payload = zstandard.ZstdCompressor().compress(struct.pack("<I", len(header)) + header + text)
+    strings = [os.path.abspath(path) if path else "", str(len(flags)), *flags, *compiler]
+    header = b"".join(os.fsencode(s) + b"\0" for s in strings)
+    payload = zlib.compress(struct.pack("<I", len(header)) + header + text, 1)
     return _RECORD.pack(MAGIC, len(payload), _digest(flags, compiler, text)) + payload
 
 
@@ -98,21 +99,16 @@ def decode(data: bytes, name: str) -> list[Unit]:
     Raises:
         UpstareError: the records are damaged.
     """
-    import json
-
-    import zstandard
-
     from upstare.model.unit import Unit
 
     units: list[Unit] = []
     for digest, payload in _records(data, name):
         try:
-            content = zstandard.ZstdDecompressor().decompress(payload)
+            content = zlib.decompress(payload)
             (length,) = struct.unpack_from("<I", content)
-            header = json.loads(content[4 : 4 + length])
-            flags, compiler = tuple(header["flags"]), tuple(header["compiler"])
-            path = header["path"]
-        except (zstandard.ZstdError, struct.error, ValueError, KeyError, TypeError) as error:
+            path, count, *words = [os.fsdecode(s) for s in content[4 : 4 + length].split(b"\0")[:-1]]
+            flags, compiler = tuple(words[: int(count)]), tuple(words[int(count) :])
+        except (zlib.error, struct.error, ValueError) as error:
             raise UpstareError(f"the units in {name} are damaged: {error}") from error
         text = content[4 + length :]
         if _digest(flags, compiler, text) != digest:
@@ -141,11 +137,8 @@ def opaque_digest() -> str:
 
 def add_record(target: str, record: bytes) -> None:
     """The object at ``target`` holds this record."""
-    with process.Scratch() as scratch:
-        file = os.path.join(scratch, "unit")
-        with open(file, "wb") as out:
-            out.write(record)
-        process.check(["objcopy", "--add-section", f".upstare.unit={file}", target], f"put the unit into {target}")
+    words = ["objcopy", "--add-section", ".upstare.unit=/dev/stdin", target]
+    process.check(words, f"put the unit into {target}", feed=record)
 
 
 def _records(data: bytes, name: str) -> list[tuple[bytes, bytes]]:

@@ -55,16 +55,26 @@ class Child:
 
 
 def start(
-    words: Sequence[str], *, capture: bool = False, capture_errors: bool = False, env: Mapping[str, str] | None = None
+    words: Sequence[str],
+    *,
+    feed: bytes | None = None,
+    capture: bool = False,
+    capture_errors: bool = False,
+    env: Mapping[str, str] | None = None,
 ) -> Child:
     """Start a program (looked up in PATH), its output and its errors captured or inherited.
+
+    Its standard input is a file with the bytes ``feed`` (which it can also open as /dev/stdin), or inherited.
 
     Raises:
         UpstareError: it cannot be started.
     """
+    source = _file(feed) if feed is not None else None
     output = Capture("output") if capture else None
     errors = Capture("errors") if capture_errors else None
     actions: list[tuple[int, int, int]] = []
+    if source is not None:
+        actions.append((os.POSIX_SPAWN_DUP2, source, 0))
     if output is not None:
         actions.append((os.POSIX_SPAWN_DUP2, output.fd, 1))
     if errors is not None:
@@ -73,7 +83,19 @@ def start(
         pid = os.posix_spawnp(words[0], list(words), os.environ if env is None else env, file_actions=actions)
     except OSError as error:
         raise UpstareError(f"cannot run {words[0]}: {error.strerror}") from error
+    finally:
+        if source is not None:
+            os.close(source)
     return Child(words, pid, output, errors)
+
+
+def _file(content: bytes) -> int:
+    """A file in memory with these bytes."""
+    fd = os.memfd_create("input")
+    offset = 0
+    while offset < len(content):
+        offset += os.pwrite(fd, content[offset:], offset)
+    return fd
 
 
 def run(words: Sequence[str]) -> int:
@@ -81,13 +103,13 @@ def run(words: Sequence[str]) -> int:
     return start(words).wait()
 
 
-def check(words: Sequence[str], purpose: str, *, env: Mapping[str, str] | None = None) -> bytes:
+def check(words: Sequence[str], purpose: str, *, feed: bytes | None = None) -> bytes:
     """What a tool of ours prints on standard output. ``purpose`` completes "cannot ...".
 
     Raises:
         UpstareError: it fails; the message holds what it said.
     """
-    child = start(words, capture=True, capture_errors=True, env=env)
+    child = start(words, feed=feed, capture=True, capture_errors=True)
     code = child.wait()
     return finish(child, code, purpose)
 
