@@ -1,0 +1,186 @@
+/*
+ * The parts of the core: one group for each file. Included by runtime.h only.
+ */
+#ifndef UPS_CORE_H
+#define UPS_CORE_H
+
+/* ---- memory.c: the runtime's own memory, time, futexes, signal masks ----------------------------------------------- */
+
+/* Zeroed pages, null: none left. All signals blocked, or a context that no handler of the runtime interrupts. any. */
+void *ups_map(size_t size);
+void ups_unmap(void *memory); /* what ups_map gave; null: nothing */
+
+/* A piece of an arena: 16-aligned, zeroed; null: no memory. The arena belongs to one thread at a time. any. */
+void *ups_arena_take(struct ups_chunk **arena, size_t size);
+bool ups_arena_reserve(struct ups_chunk **arena, size_t size); /* the next pieces, `size` in all, will not fail. any. */
+void ups_arena_reset(struct ups_chunk **arena); /* gives up everything in it, keeps one chunk for the next time. any. */
+
+/* Size of the mapping of ups_map that the address is in, its end to `end`; 0: in none. agent. */
+size_t ups_map_end(uintptr_t address, uintptr_t *end);
+
+/* Around fork. In PREPARE all signals are blocked already. */
+enum ups_fork { UPS_FORK_PREPARE, UPS_FORK_PARENT, UPS_FORK_CHILD };
+void ups_memory_fork(enum ups_fork when);
+
+/* A lock for a few instructions. Whoever takes it has all signals blocked. any. */
+struct ups_lock {
+  _Atomic(uint32_t) word;
+};
+void ups_lock(struct ups_lock *lock);
+void ups_unlock(struct ups_lock *lock);
+
+int ups_gettid(void);
+void ups_futex_wait(_Atomic(uint32_t) *word, uint32_t value, uint64_t deadline_us); /* deadline 0: none. any. */
+void ups_futex_wake(_Atomic(uint32_t) *word, int count);                            /* any. */
+uint64_t ups_now_us(void);                                                          /* CLOCK_MONOTONIC. any. */
+
+/* Block every signal but the faults and SIGTRAP; the mask of before goes to `old`. The kernel's sets, unfiltered. any. */
+void ups_signals_block(sigset_t *old);
+void ups_signals_restore(const sigset_t *old);
+void ups_signals_all(sigset_t *set); /* what ups_signals_block blocks. any. */
+
+/* ---- base.c: where every thread of the program starts --------------------------------------------------------------- */
+
+/* Build id and names of the executable's own version. any. */
+const struct upstare_image_info *ups_self_info(void);
+
+/* stack.S: calls start(a, b, c) and, each time that this returned because the thread was unrolled, ups_rebuild and what
+ * it says on the stack that it says. ups_base_return is the one return address below which there is nothing of the
+ * program's. */
+uintptr_t ups_base_call(struct ups_thread *self, void *start, uintptr_t a, uintptr_t b, uintptr_t c);
+extern const char ups_base_return[];
+
+/* stack.S: fn(a, b, c) on the stack that ends at `high`. */
+int ups_call_on(uintptr_t high, int (*fn)(void *, void *, void *), void *a, void *b, void *c);
+
+/* The bounds of the runtime's text (made by the linker: all of it is in one section). */
+bool ups_in_runtime(uintptr_t address);
+
+/* ---- threads.c: the registry ---------------------------------------------------------------------------------------- */
+
+extern _Atomic(struct ups_thread *) ups_threads; /* all records, FREE ones included; only ever grows. any. */
+
+int ups_threads_init(void); /* once, by main's thread; registers it. */
+struct ups_thread *ups_thread_find(int tid); /* any. */
+unsigned ups_threads_count(void);            /* those that live. any. */
+
+/* The thread's own runtime stack exists after this returned true. Own thread, all signals blocked. */
+bool ups_thread_scratch(struct ups_thread *self);
+
+/* Is this the thread of the record (and not a vfork child or a bare clone with its memory)? Own thread. */
+bool ups_thread_is_self(const struct ups_thread *self);
+
+int upstare_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument);
+
+/* ---- frames.c: taking down and building up --------------------------------------------------------------------------- */
+
+/* The thread starts taking itself down. `context`: of the handler that it is in, or null: all signals are blocked and
+ * `mask` is that of before. `error`: errno to restore in the end. Own thread. */
+void ups_unroll_begin(struct ups_thread *self, ucontext_t *context, const sigset_t *mask, int error, bool storm);
+
+/* Memory for the frames of a stack that was walked. Own thread, before it unrolls. */
+bool ups_frames_reserve(struct ups_thread *self);
+
+/* A frame in an arena, not linked yet. Null: no memory (not after ups_frames_reserve). The owner of the arena. */
+struct ups_frame *ups_frame_new(struct ups_chunk **arena, uint64_t function, uint32_t point, uint32_t size);
+struct ups_frame *ups_frame_copy(struct ups_chunk **arena, const struct ups_frame *from);
+
+/* Notes that the slot at `offset` keeps `size` bytes at `address`, and copies both there. The owner of the arena. */
+void ups_frame_keep(struct ups_chunk **arena, struct ups_frame *frame, uint32_t offset, uintptr_t address,
+                    uint64_t size);
+
+/* The frame came down: it is the outermost so far. Own thread. */
+void ups_frame_link(struct ups_thread *self, struct ups_frame *frame);
+
+/* The fresh stacks are given back. Own thread, on its own stack, at the end. */
+void ups_regions_release(struct ups_thread *self);
+
+struct ups_entry_point {
+  void (*function)(void);
+  uintptr_t sp;
+};
+/* From stack.S, at the base, on the thread's runtime stack: waits for the decision if others have a say in it; answers
+ * which resume clone to start and where. */
+struct ups_entry_point ups_rebuild(struct ups_thread *self);
+
+/* ---- points.c: update points ----------------------------------------------------------------------------------------- */
+
+int ups_points_init(void);
+
+/* Makes the points of an image trap, or not. The number that could not be written. agent, or main's thread at start. */
+uint32_t ups_points_arm(struct ups_image *image, bool on);
+
+/* ---- walk.c ------------------------------------------------------------------------------------------------------------ */
+
+enum ups_walk_result {
+  UPS_WALK_COMPLETE,   /* every frame down to the base can be rebuilt; self->positions lists them */
+  UPS_WALK_INCOMPLETE, /* self->blocker says why not */
+};
+
+/* Walks the stack of the calling thread from a trap at `point` (index into image's points). handler. */
+enum ups_walk_result ups_walk_trap(struct ups_thread *self, const ucontext_t *context, const struct ups_image *image,
+                                   uint32_t point);
+
+/* Walks it from a function of the runtime that transformed code called: a blocking call, or (`at_point`) a point of the
+ * flag scheme. self->positions begins with the caller of the call, or of the function at the point. thread, all signals
+ * blocked. */
+enum ups_walk_result ups_walk_call(struct ups_thread *self, bool at_point);
+
+/* What a look at any thread's stack says. */
+struct ups_glance {
+  bool transformed;       /* the interrupted instruction is in transformed code */
+  bool only_transformed;  /* so is every frame down to the base */
+  bool any_transformed;
+  uintptr_t pc;           /* the interrupted instruction */
+  uintptr_t blocker;      /* innermost address in code that is not transformed (may be pc), 0: none */
+  uintptr_t caller;       /* return address in the innermost transformed frame, 0: none */
+};
+void ups_walk_glance(const ucontext_t *context, struct ups_glance *glance); /* handler */
+
+void ups_walk_init(void); /* makes the unwinder do everything that it does only once. */
+
+/* ---- stop.c ------------------------------------------------------------------------------------------------------------ */
+
+enum ups_phase { UPS_IDLE = 0, UPS_STOPPING = 1, UPS_STOPPED = 2 };
+
+struct ups_stop {
+  _Atomic(uint32_t) phase;   /* enum ups_phase; futex of gated threads. Written by the agent only. */
+  _Atomic(uint32_t) changes; /* futex of the agent: a thread changed its state */
+  _Atomic(uint32_t) report;  /* handlers of UPS_SIGNAL say where they are */
+  _Atomic(uint64_t) walks, refusals; /* statistics of attempts */
+  _Atomic(uint64_t) first_parked_us; /* when the first thread of this stop parked */
+};
+extern struct ups_stop ups_stop;
+
+/* Does anything want this thread at a point? */
+enum ups_want { UPS_WANT_NOTHING, UPS_WANT_STOP, UPS_WANT_STORM };
+enum ups_want ups_wanted(struct ups_thread *self); /* own thread, any context */
+
+/* The thread is at a point, its stack is complete, all signals are blocked. True: unroll. Own thread. */
+bool ups_park(struct ups_thread *self);
+bool ups_attempt_due(struct ups_thread *self, uintptr_t sp);     /* is it time for another walk? Own thread. */
+void ups_attempt_failed(struct ups_thread *self, uintptr_t sp, enum ups_want want); /* the walk found a culprit. Own thread. */
+
+void ups_wait_rebuild(struct ups_thread *self); /* at the base: until it is told to rebuild. Own thread. */
+void ups_gate(struct ups_thread *self);        /* before the thread runs anything of the user's. */
+void ups_stop_child(void);                     /* after fork, in the child */
+void ups_changed(void);                        /* a thread changed its state. any. */
+
+/* ---- storm.c ----------------------------------------------------------------------------------------------------------- */
+
+extern uint32_t ups_storm_every; /* 0: none. Set once at start. */
+void ups_storm_init(void);
+void ups_storm_child(void);      /* after fork, in the child */
+struct ups_storm_counts {
+  _Atomic(uint64_t) points, storms, frames, incomplete;
+};
+extern struct ups_storm_counts ups_storm_counts;
+
+/* ---- agent.c ----------------------------------------------------------------------------------------------------------- */
+
+int ups_agent_init(void);
+void ups_agent_start(void); /* creates the agent if one is wanted and this is a safe place. All signals blocked. */
+bool ups_agent_wanted(void);
+void ups_agent_child(void); /* after fork, in the child */
+
+#endif

@@ -51,12 +51,14 @@ struct ups_kept {
   uintptr_t address;
   uint64_t size;
   uint32_t offset; /* of its slot in the frame data */
+  bool changed;    /* a mapping wrote other bytes into the slot: they go to the object */
 };
 
 struct ups_frame {
   struct ups_frame *outer, *inner;
   struct ups_position position;
   uint32_t size;
+  uint32_t part; /* of the chunk that was captured last */
   struct ups_kept *kept;
   unsigned char *data; /* 16-aligned */
 };
@@ -69,8 +71,11 @@ struct ups_frame {
  *   STARTING -> RUNNING     thread; then it looks at the gate (see stop.c for the barrier)
  *   RUNNING -> PARKED       thread, at a point or in a blocking call, all signals blocked, its stack walked and complete
  *   RUNNING -> GATED        thread, before it runs anything of the user's
- *   PARKED -> RUNNING       thread, told to go on
- *   PARKED -> UNROLLING -> UNROLLED -> RUNNING   thread, told to unroll; rebuilt
+ *   PARKED -> RUNNING       agent, before it says GO_ON; or the thread that finds the stop called off
+ *   PARKED -> UNROLLING     agent, before it says UNROLL
+ *   UNROLLING -> UNROLLED   thread, at its base
+ *   UNROLLED -> REBUILDING  agent, before it says REBUILD
+ *   REBUILDING -> RUNNING   thread, when its innermost frame goes on
  *   * -> FREE               thread, last thing in its life
  */
 enum ups_state {
@@ -81,6 +86,7 @@ enum ups_state {
   UPS_PARKED,
   UPS_UNROLLING,
   UPS_UNROLLED,
+  UPS_REBUILDING,
 };
 
 /* What a parked or unrolled thread is told (written by the agent, futex). */
@@ -90,6 +96,7 @@ enum ups_decision { UPS_WAIT = 0, UPS_GO_ON, UPS_UNROLL, UPS_REBUILD };
 enum ups_attention { UPS_ATTENTION_STOP = 1, UPS_ATTENTION_AGENT = 2 };
 
 struct ups_chunk; /* memory.c */
+struct ups_image; /* images.h */
 
 /* A piece of address space that the thread's frames can live in: [low, high). */
 struct ups_region {
@@ -101,7 +108,10 @@ struct ups_thread {
   /* Offsets known to arch/<cpu>/stack.S; checked in base.c. */
   _Atomic(uint32_t) unrolling; /* the dummy returns are being taken; own thread only */
   uint32_t storming;           /* this unrolling is the thread's own storm; nobody waits for it */
-  uintptr_t scratch_high;      /* top of the runtime's own stack for this thread, 0: none yet */
+  uintptr_t scratch_high;      /* top of the runtime's own stack for this thread, 16-aligned; 0: none yet */
+  uintptr_t base_sp;           /* just above everything of the program's on the thread's own stack; set by stack.S */
+
+  uintptr_t scratch_low;
 
   /* Read in the restartable region before each blocking system call. Set by the agent or by the handler of UPS_SIGNAL
    * of the same thread; cleared by ups_blocking_stop. Nonzero: call ups_blocking_stop. */
@@ -118,10 +128,13 @@ struct ups_thread {
   void *argument;
   size_t stack_size, guard_size; /* as created */
   uintptr_t stack_low;           /* given by the user in the attributes, else 0 */
+  bool started;                  /* the program's code has run in it */
+  uint32_t destructor_rounds;    /* of thread-specific data, so that ours is the last */
 
   /* The unrolled stack. Own thread, or the agent while state is UNROLLED. */
   struct ups_frame *outermost, *innermost, *cursor;
-  struct ups_frame *partial; /* parts > 0 of a point are collected here; part 0 takes it */
+  struct ups_frame *partial; /* parts > 0 of a point at which nothing is unrolled yet; part 0 takes it or drops it */
+  struct ups_chunk *partial_arena;
   struct ups_chunk *arena;   /* frames; emptied when the next unrolling begins */
   sigset_t mask;             /* of the program, while all signals are blocked */
   stack_t alternate;         /* the program's alternate signal stack, meanwhile */
@@ -131,7 +144,7 @@ struct ups_thread {
   struct ups_position *positions;
   uint32_t n_positions, room_positions;
   uintptr_t walk_sp;           /* stack pointer where the walk began */
-  uint32_t mismatch;           /* the frames taken down are not those walked */
+  size_t walk_bytes;           /* memory that the frames will need */
 
   /* Why the last walk was not complete; read by the agent for messages (racy words, each of them atomic). */
   _Atomic(uintptr_t) blocker;        /* an address in the culprit */
@@ -140,7 +153,6 @@ struct ups_thread {
   uint32_t skips, backoff;           /* attempts to skip until the next walk */
 
   struct ups_region regions[UPS_REGIONS];
-  uint32_t current_region;
 
   uint64_t storm_count;
 };
@@ -182,44 +194,8 @@ unsigned char *ups_frame_push(uint64_t function, uint32_t point, uint32_t size);
 /* The other direction (what the core calls when it meets a blocking call or a SIGTRAP that is not ours) is blocking.h:
  * ups_blocking_classify, ups_blocking_set_stop, ups_blocking_resume, ups_blocking_name, ups_signals_trap. */
 
-/* ---- base.c, threads.c -------------------------------------------------------------------------------------------- */
-
-extern struct ups_thread ups_main_thread;
-extern _Atomic(struct ups_thread *) ups_threads; /* all records, FREE ones included; only ever grows. any. */
-
-int ups_threads_init(void);
-struct ups_thread *ups_thread_add(void);         /* a STARTING record, null: no memory. thread. */
-void ups_thread_remove(struct ups_thread *self); /* thread, last thing. */
-
-/* The real functions (the names are redirected in transformed code only). */
-int upstare_pthread_create(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
-
-/* ---- memory.c ----------------------------------------------------------------------------------------------------- */
-
-void *ups_map(size_t size);               /* zeroed pages, null: none left. any. */
-void ups_unmap(void *memory, size_t size);
-void *ups_arena_take(struct ups_chunk **arena, size_t size); /* 16-aligned, zeroed. any, arena's owner. */
-void ups_arena_reset(struct ups_chunk **arena);
-bool ups_arena_holds(uintptr_t address); /* is it in the runtime's own memory? agent. */
-
-static inline int ups_gettid(void) { return (int)syscall(SYS_gettid); }
-void ups_futex_wait(_Atomic(uint32_t) *word, uint32_t value, const struct timespec *absolute_monotonic); /* any */
-void ups_futex_wake(_Atomic(uint32_t) *word, int count);                                                /* any */
-uint64_t ups_now_us(void); /* CLOCK_MONOTONIC. any. */
-
-/* Block everything but the faults and SIGTRAP; the mask of before goes to `old`. Kernel's set, no filter. any. */
-void ups_signals_block(sigset_t *old);
-void ups_signals_restore(const sigset_t *old);
-
-/* ---- frames.c ----------------------------------------------------------------------------------------------------- */
-
-/* The thread starts (or goes on) taking itself down. handler or thread, own thread. */
-void ups_unroll_begin(struct ups_thread *self, bool storm);
-struct ups_frame *ups_frame_new(struct ups_thread *self, const struct ups_position *position, uint32_t size);
-void ups_frame_keep(struct ups_thread *self, struct ups_frame *frame, uint32_t offset, uintptr_t address,
-                    uint64_t size);
-
-#include "core.h"
+#include "core.h" /* the parts of the core */
+#include "images.h"
 
 /* The runtime never ends the program, never writes for it, never takes its memory. */
 #pragma GCC poison exit abort _exit _Exit printf fprintf puts perror assert malloc calloc realloc free

@@ -1,0 +1,270 @@
+/*
+ * The registry of images, and the tables of their points.
+ */
+#define _GNU_SOURCE
+#include <link.h>
+
+#include "blocking.h"
+#include "runtime.h"
+
+_Atomic(struct ups_image *) ups_images[UPS_IMAGES];
+_Atomic(uint32_t) ups_images_count;
+_Atomic(struct ups_image *) ups_current;
+
+static struct ups_image executable;
+
+/* ---- Opening a table ---------------------------------------------------------------------------------------------------- */
+
+static bool array_fits(const struct upstare_table *h, uint32_t offset, uint32_t count, size_t size) {
+  return offset % 8 == 0 && offset >= sizeof *h && offset <= h->size && count <= (h->size - offset) / size;
+}
+
+static const struct upstare_function *function_in(const struct ups_table *t, uint64_t id) {
+  uint32_t low = 0, high = t->header->n_functions;
+  while (low < high) {
+    uint32_t middle = low + (high - low) / 2;
+    if (t->functions[middle].id < id)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low < t->header->n_functions && t->functions[low].id == id ? &t->functions[low] : NULL;
+}
+
+static const char *check_functions(const struct ups_table *t) {
+  const struct upstare_table *h = t->header;
+  if (h->n_names == 0 || t->names[h->n_names - 1] != 0) return "its names have no end";
+  for (uint32_t i = 0; i < h->n_functions; i++) {
+    const struct upstare_function *f = &t->functions[i];
+    if (f->id < UPS_RUNTIME_IDS || (i > 0 && t->functions[i - 1].id >= f->id)) return "its functions are out of order";
+    if (f->name >= h->n_names || f->frame_size > 0x10000000u) return "a function in it is damaged";
+  }
+  return NULL;
+}
+
+static bool operand_ok(const struct upstare_operand *o, uint32_t frame_size) {
+  bool kept = o->kind == UPSTARE_OBJECT || o->kind == UPSTARE_POINTER;
+  uint64_t need = (uint64_t)o->offset + o->size + (kept ? UPSTARE_KEPT_HEADER : 0);
+  if (o->kind > UPSTARE_MEMORY || o->place > UPSTARE_MEM_FS || need > frame_size) return false;
+  switch (o->place) {
+    case UPSTARE_REG: return o->base < 16 && (o->kind != UPSTARE_VALUE || o->size <= 8) && !(o->high && o->base > 3);
+    case UPSTARE_XMM: return o->base < 16 && o->kind == UPSTARE_VALUE && o->size <= 16;
+    case UPSTARE_IMM: return o->kind != UPSTARE_VALUE || o->size <= 8;
+    case UPSTARE_MEM:
+    case UPSTARE_MEM_FS: return (o->base < 16 || o->base == 0xff) && (o->index < 16 || o->index == 0xff);
+    default: return true;
+  }
+}
+
+static const char *check_points(const struct ups_table *t) {
+  const struct upstare_table *h = t->header;
+  for (uint32_t i = 0; i < h->n_points; i++) {
+    const struct upstare_point *p = &t->points[i];
+    const struct upstare_function *f = function_in(t, p->function);
+    if (i > 0 && t->points[i - 1].address >= p->address) return "its points are out of order";
+    if (f == NULL) return "a point in it belongs to no function";
+    if (p->operand > h->n_operands || p->n_operands > h->n_operands - p->operand) return "a point in it is damaged";
+    if (p->next < UPSTARE_NEXT_UNKNOWN || (p->next >= 0 && (uint32_t)p->next >= h->n_points))
+      return "a point in it is damaged";
+    for (uint32_t k = 0; k < p->n_operands; k++)
+      if (!operand_ok(&t->operands[p->operand + k], f->frame_size)) return "an operand in it is damaged";
+  }
+  for (uint32_t i = 0; i < h->n_returns; i++) {
+    const struct upstare_return *r = &t->returns[i];
+    if (i > 0 && t->returns[i - 1].address >= r->address) return "its return addresses are out of order";
+    if (r->point < UPSTARE_NEXT_UNKNOWN || (r->point >= 0 && (uint32_t)r->point >= h->n_points))
+      return "a return address in it is damaged";
+  }
+  for (uint32_t i = 0; i < h->n_ranges; i++)
+    if (t->ranges[i].begin > t->ranges[i].end || (i > 0 && t->ranges[i - 1].end > t->ranges[i].begin))
+      return "its ranges are out of order";
+  return NULL;
+}
+
+const struct ups_table *ups_table_open(const unsigned char *bytes, size_t size, const char **why) {
+  struct upstare_table h;
+  *why = "the table of update points is damaged";
+  if (size < sizeof h) return NULL;
+  memcpy(&h, bytes, sizeof h);
+  if (h.magic != UPSTARE_TABLE_MAGIC || h.size > size || h.size < sizeof h) return NULL;
+  if (h.abi != UPSTARE_ABI) {
+    *why = "the table of update points is of another UpStare release";
+    return NULL;
+  }
+  if (!array_fits(&h, h.functions, h.n_functions, sizeof(struct upstare_function)) ||
+      !array_fits(&h, h.points, h.n_points, sizeof(struct upstare_point)) ||
+      !array_fits(&h, h.returns, h.n_returns, sizeof(struct upstare_return)) ||
+      !array_fits(&h, h.operands, h.n_operands, sizeof(struct upstare_operand)) ||
+      !array_fits(&h, h.ranges, h.n_ranges, sizeof(struct upstare_range)) ||
+      h.names > h.size || h.n_names > h.size - h.names)
+    return NULL;
+  /* A copy: aligned, and out of reach of whoever may write to the file. */
+  unsigned char *memory = ups_map(64 + h.size);
+  if (memory == NULL) {
+    *why = "no memory for the table of update points";
+    return NULL;
+  }
+  _Static_assert(sizeof(struct ups_table) <= 64, "room in front of the copy");
+  struct ups_table *t = (struct ups_table *)memory;
+  unsigned char *copy = memory + 64;
+  memcpy(copy, bytes, h.size);
+  t->header = (const void *)copy;
+  t->functions = (const void *)(copy + h.functions);
+  t->points = (const void *)(copy + h.points);
+  t->returns = (const void *)(copy + h.returns);
+  t->operands = (const void *)(copy + h.operands);
+  t->ranges = (const void *)(copy + h.ranges);
+  t->names = (const char *)copy + h.names;
+  const char *problem = check_functions(t);
+  if (problem == NULL) problem = check_points(t);
+  if (problem == NULL) return t;
+  ups_unmap(memory);
+  return NULL;
+}
+
+bool ups_image_set_table(struct ups_image *image, const struct ups_table *table) {
+  if (memcmp(table->header->build, image->info->build, sizeof image->info->build) != 0) return false;
+  uint32_t n = table->header->n_ranges;
+  image->low = n != 0 ? table->ranges[0].begin + image->bias : 0;
+  image->high = n != 0 ? table->ranges[n - 1].end + image->bias : 0;
+  atomic_store_explicit(&image->table, table, memory_order_release); /* pairs with the acquire in ups_image_at */
+  return true;
+}
+
+/* ---- Lookups ------------------------------------------------------------------------------------------------------------ */
+
+static bool in_ranges(const struct ups_table *t, uint64_t address) {
+  uint32_t low = 0, high = t->header->n_ranges; /* the first range that ends above the address */
+  while (low < high) {
+    uint32_t middle = low + (high - low) / 2;
+    if (t->ranges[middle].end <= address)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low < t->header->n_ranges && t->ranges[low].begin <= address;
+}
+
+struct ups_image *ups_image_at(uintptr_t address) {
+  uint32_t count = atomic_load_explicit(&ups_images_count, memory_order_acquire);
+  for (uint32_t i = count; i-- > 0;) {
+    struct ups_image *image = atomic_load_explicit(&ups_images[i], memory_order_acquire);
+    const struct ups_table *t = atomic_load_explicit(&image->table, memory_order_acquire);
+    if (t != NULL && address >= image->low && address < image->high && in_ranges(t, address - image->bias))
+      return image;
+  }
+  return NULL;
+}
+
+int32_t ups_image_point(const struct ups_image *image, uintptr_t address) {
+  const struct ups_table *t = atomic_load_explicit(&image->table, memory_order_acquire);
+  uint64_t wanted = address - image->bias;
+  uint32_t low = 0, high = t->header->n_points;
+  while (low < high) {
+    uint32_t middle = low + (high - low) / 2;
+    if (t->points[middle].address < wanted)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low < t->header->n_points && t->points[low].address == wanted ? (int32_t)low : -1;
+}
+
+const struct upstare_return *ups_image_return(const struct ups_image *image, uintptr_t address) {
+  const struct ups_table *t = atomic_load_explicit(&image->table, memory_order_acquire);
+  uint64_t wanted = address - image->bias;
+  uint32_t low = 0, high = t->header->n_returns;
+  while (low < high) {
+    uint32_t middle = low + (high - low) / 2;
+    if (t->returns[middle].address < wanted)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low < t->header->n_returns && t->returns[low].address == wanted ? &t->returns[low] : NULL;
+}
+
+const struct upstare_function *ups_image_function(const struct ups_image *image, uint64_t id) {
+  const struct ups_table *t = atomic_load_explicit(&image->table, memory_order_acquire);
+  return t == NULL ? NULL : function_in(t, id);
+}
+
+const struct upstare_point *ups_image_point_of(const struct ups_image *image, uint64_t function, uint32_t point) {
+  const struct ups_table *t = atomic_load_explicit(&image->table, memory_order_acquire);
+  for (uint32_t i = 0; t != NULL && i < t->header->n_points; i++)
+    if (t->points[i].function == function && t->points[i].point == point) return &t->points[i];
+  return NULL;
+}
+
+uint32_t ups_images_largest_frame(void) {
+  uint32_t largest = 0;
+  for (uint32_t i = 0; i < atomic_load(&ups_images_count); i++) {
+    const struct ups_table *t = atomic_load(&atomic_load(&ups_images[i])->table);
+    for (uint32_t k = 0; t != NULL && k < t->header->n_functions; k++)
+      if (t->functions[k].frame_size > largest) largest = t->functions[k].frame_size;
+  }
+  return largest;
+}
+
+const char *ups_image_name(const struct ups_image *image, uint64_t function) {
+  if (function < UPS_RUNTIME_IDS) {
+    const char *name = ups_blocking_name(function);
+    return name ? name : "?";
+  }
+  const struct ups_table *t = atomic_load_explicit(&image->table, memory_order_acquire);
+  const struct upstare_function *f = t == NULL ? NULL : function_in(t, function);
+  return f ? t->names + f->name : "?";
+}
+
+void (*ups_image_resume(const struct ups_image *image, uint64_t function))(void) {
+  if (function < UPS_RUNTIME_IDS) return (void (*)(void))ups_blocking_resume;
+  const struct upstare_function *f = ups_image_function(image, function);
+  if (f == NULL || f->resume == 0) return NULL;
+  return (void (*)(void))(uintptr_t)(f->resume + image->bias);
+}
+
+/* ---- The registry ------------------------------------------------------------------------------------------------------- */
+
+struct ups_image *ups_image_add(const struct ups_image *image) {
+  uint32_t count = atomic_load(&ups_images_count);
+  if (count == UPS_IMAGES) return NULL;
+  struct ups_image *copy = ups_map(sizeof *copy);
+  if (copy == NULL) return NULL;
+  memcpy(copy, image, sizeof *copy);
+  atomic_store(&ups_images[count], copy);
+  atomic_store_explicit(&ups_images_count, count + 1, memory_order_release); /* pairs with ups_image_at */
+  return copy;
+}
+
+bool ups_image_read_self(struct ups_image *image) {
+  if (atomic_load(&image->table) != NULL) return true;
+  int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return false;
+  struct ups_elf file;
+  bool done = false;
+  if (ups_elf_open(fd, &file)) {
+    size_t size = 0;
+    const char *why;
+    const unsigned char *bytes = ups_elf_section(&file, UPSTARE_SECTION_TABLE, &size);
+    const struct ups_table *table = bytes == NULL ? NULL : ups_table_open(bytes, size, &why);
+    done = table != NULL && ups_image_set_table(image, table);
+    ups_elf_close(&file);
+  }
+  close(fd);
+  return done;
+}
+
+static int note_executable(struct dl_phdr_info *info, size_t size, void *argument) {
+  (void)size;
+  ((struct ups_image *)argument)->bias = info->dlpi_addr;
+  return 1; /* the first one is the executable */
+}
+
+int ups_images_init(void) {
+  executable.info = ups_self_info();
+  dl_iterate_phdr(note_executable, &executable);
+  atomic_store(&ups_images[0], &executable);
+  atomic_store(&ups_images_count, 1);
+  atomic_store(&ups_current, &executable);
+  return 0;
+}

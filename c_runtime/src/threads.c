@@ -1,0 +1,242 @@
+/*
+ * The registry of the program's threads.
+ *
+ * Records are never given back, only used again, so the list can be read without a lock, in handlers too. `add_lock`
+ * protects its growth; a record is taken by the one who moves its state from FREE to STARTING.
+ */
+#define _GNU_SOURCE
+#include <sys/resource.h>
+
+#include "runtime.h"
+
+#define RECORDS 16            /* made at a time */
+#define SCRATCH_BYTES 131072u /* of the runtime's stack for a thread; touched are a few pages */
+#define UNLIMITED_STACK ((uintptr_t)64 << 20)
+
+_Atomic(struct ups_thread *) ups_threads;
+
+static struct ups_thread main_thread;
+static struct ups_lock add_lock;
+static pthread_key_t exit_key;
+static bool ready;
+static sigset_t fork_mask;
+
+static struct ups_thread *take_free(void) {
+  for (struct ups_thread *t = atomic_load(&ups_threads); t != NULL; t = t->next) {
+    uint32_t state = UPS_FREE;
+    if (atomic_load_explicit(&t->state, memory_order_relaxed) == UPS_FREE &&
+        atomic_compare_exchange_strong(&t->state, &state, UPS_STARTING))
+      return t;
+  }
+  return NULL;
+}
+
+/* The list grows. All signals blocked, add_lock held. */
+static struct ups_thread *take_new(void) {
+  struct ups_thread *block = ups_map(RECORDS * sizeof *block);
+  if (block == NULL) return NULL;
+  atomic_store_explicit(&block[0].state, UPS_STARTING, memory_order_relaxed);
+  block[RECORDS - 1].next = atomic_load_explicit(&ups_threads, memory_order_relaxed);
+  for (int i = 0; i < RECORDS - 1; i++) block[i].next = &block[i + 1];
+  atomic_store(&ups_threads, block); /* publishes the records; readers load with seq_cst */
+  return block;
+}
+
+static struct ups_thread *take(void) {
+  struct ups_thread *self = take_free();
+  if (self == NULL) {
+    sigset_t mask;
+    ups_signals_block(&mask);
+    ups_lock(&add_lock);
+    self = take_free();
+    if (self == NULL) self = take_new();
+    ups_unlock(&add_lock);
+    ups_signals_restore(&mask);
+  }
+  if (self == NULL) return NULL;
+  atomic_store(&self->unrolling, 0);
+  atomic_store(&self->attention, 0);
+  atomic_store(&self->decision, UPS_WAIT);
+  atomic_store(&self->tid, 0);
+  atomic_store(&self->blocker, 0);
+  atomic_store(&self->blocker_caller, 0);
+  self->storming = 0;
+  self->base_sp = 0;
+  self->destructor_rounds = 0;
+  self->outermost = self->innermost = self->cursor = self->partial = NULL;
+  self->n_positions = 0;
+  self->blocker_sp = 0;
+  self->skips = self->backoff = 0;
+  self->storm_count = 0;
+  memset(self->regions, 0, sizeof self->regions);
+  return self;
+}
+
+static void give_back(struct ups_thread *self) {
+  atomic_store(&self->state, UPS_FREE);
+  ups_changed(); /* a stop may have been waiting for this thread */
+}
+
+struct ups_thread *ups_thread_find(int tid) {
+  for (struct ups_thread *t = atomic_load(&ups_threads); t != NULL; t = t->next)
+    if (atomic_load(&t->state) != UPS_FREE && atomic_load(&t->tid) == tid) return t;
+  return NULL;
+}
+
+unsigned ups_threads_count(void) {
+  unsigned count = 0;
+  for (struct ups_thread *t = atomic_load(&ups_threads); t != NULL; t = t->next)
+    count += atomic_load(&t->state) != UPS_FREE;
+  return count;
+}
+
+bool ups_thread_scratch(struct ups_thread *self) {
+  if (self->scratch_high != 0) return true;
+  unsigned char *low = ups_map(SCRATCH_BYTES);
+  if (low == NULL) return false;
+  self->scratch_low = (uintptr_t)low;
+  self->scratch_high = ((uintptr_t)low + SCRATCH_BYTES) & ~(uintptr_t)63;
+  return true;
+}
+
+bool ups_thread_is_self(const struct ups_thread *self) {
+  return atomic_load_explicit(&self->tid, memory_order_relaxed) == ups_gettid();
+}
+
+/*
+ * The end of a thread. Destructors of thread-specific data run in rounds; ours comes last, because those of the
+ * program are transformed code. Until then the thread counts as running.
+ */
+static void thread_end(void *argument) {
+  struct ups_thread *self = argument;
+  if (++self->destructor_rounds < PTHREAD_DESTRUCTOR_ITERATIONS && pthread_setspecific(exit_key, self) == 0) return;
+  sigset_t mask;
+  ups_signals_block(&mask); /* a handler of ours must not find a record that is somebody else's by now */
+  ups_self = NULL;
+  ups_regions_release(self);
+  ups_arena_reset(&self->arena);
+  give_back(self);
+  ups_signals_restore(&mask);
+}
+
+/* Where the stack of a thread ends, from below: glibc puts the thread's control block at the top of the block that it
+ * allocated (stack_size includes the guard). */
+static void find_stack(struct ups_thread *self) {
+  struct ups_region *own = &self->regions[0];
+  own->high = (uintptr_t)__builtin_frame_address(0);
+  if (self->stack_low != 0) {
+    own->low = self->stack_low;
+    return;
+  }
+  uintptr_t end = ((uintptr_t)pthread_self() + 4096) & ~(uintptr_t)4095;
+  own->low = self->stack_size < end ? end - self->stack_size + self->guard_size + 4096 : own->high;
+  if (own->low > own->high) own->low = own->high;
+}
+
+static void find_main_stack(struct ups_thread *self) {
+  struct rlimit limit;
+  struct ups_region *own = &self->regions[0];
+  uintptr_t size = UNLIMITED_STACK;
+  own->high = (uintptr_t)__builtin_frame_address(0);
+  if (getrlimit(RLIMIT_STACK, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < UNLIMITED_STACK)
+    size = limit.rlim_cur;
+  /* What is above us already (arguments, environment) counts too. */
+  size = size > 262144 ? size - 131072 : size / 2;
+  own->low = own->high - size;
+}
+
+/* The first thing of ours in every thread of the program. */
+static void *thread_start(void *argument) {
+  struct ups_thread *self = argument;
+  void *(*start)(void *) = self->start;
+  void *start_argument = self->argument;
+  ups_self = self;
+  atomic_store(&self->tid, ups_gettid());
+  find_stack(self);
+  if (pthread_setspecific(exit_key, self) != 0) { /* then nobody would sign it off: it is a thread that we do not know */
+    ups_self = NULL;
+    give_back(self);
+    return start(start_argument);
+  }
+  ups_gate(self);
+  return (void *)ups_base_call(self, (void *)(uintptr_t)start, (uintptr_t)start_argument, 0, 0);
+}
+
+static void note_attributes(struct ups_thread *self, const pthread_attr_t *attributes) {
+  pthread_attr_t defaults;
+  const pthread_attr_t *from = attributes;
+  if (from == NULL) {
+    pthread_attr_init(&defaults);
+    from = &defaults;
+  }
+  void *low = NULL;
+  size_t size = 0;
+  self->stack_low = 0;
+  if (attributes != NULL && pthread_attr_getstack(from, &low, &size) == 0 && low != NULL && size != 0 &&
+      (uintptr_t)low < (uintptr_t)low + size)
+    self->stack_low = (uintptr_t)low;
+  if (pthread_attr_getstacksize(from, &self->stack_size) != 0) self->stack_size = 0;
+  if (pthread_attr_getguardsize(from, &self->guard_size) != 0) self->guard_size = 0;
+  if (from == &defaults) pthread_attr_destroy(&defaults);
+}
+
+UPS_PUBLIC int upstare_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *),
+                                      void *argument) {
+  struct ups_thread *self = ready ? take() : NULL;
+  if (self == NULL) return ready ? EAGAIN : pthread_create(thread, attributes, start, argument);
+  self->start = start;
+  self->argument = argument;
+  note_attributes(self, attributes);
+  int error = pthread_create(thread, attributes, thread_start, self);
+  if (error != 0) give_back(self);
+  return error;
+}
+
+/* Only the thread that forked lives on in the child. */
+static void fork_prepare(void) {
+  sigset_t mask;
+  ups_signals_block(&mask);
+  ups_lock(&add_lock);
+  ups_memory_fork(UPS_FORK_PREPARE);
+  fork_mask = mask; /* glibc runs these handlers one fork at a time */
+}
+
+static void fork_parent(void) {
+  sigset_t mask = fork_mask;
+  ups_memory_fork(UPS_FORK_PARENT);
+  ups_unlock(&add_lock);
+  ups_signals_restore(&mask);
+}
+
+static void fork_child(void) {
+  sigset_t mask = fork_mask;
+  ups_memory_fork(UPS_FORK_CHILD);
+  atomic_store(&add_lock.word, 0);
+  for (struct ups_thread *t = atomic_load(&ups_threads); t != NULL; t = t->next) {
+    if (t == ups_self) continue;
+    atomic_store(&t->state, UPS_FREE);
+  }
+  if (ups_self != NULL) {
+    atomic_store(&ups_self->tid, ups_gettid());
+    atomic_store(&ups_self->attention, 0);
+  }
+  ups_stop_child();
+  ups_agent_child();
+  ups_storm_child();
+  ups_signals_restore(&mask);
+}
+
+int ups_threads_init(void) {
+  struct ups_thread *self = &main_thread;
+  if (pthread_key_create(&exit_key, thread_end) != 0) return -1;
+  if (pthread_atfork(fork_prepare, fork_parent, fork_child) != 0) return -1;
+  if (pthread_setspecific(exit_key, self) != 0) return -1;
+  self->is_main = true;
+  atomic_store(&self->tid, ups_gettid());
+  atomic_store(&self->state, UPS_STARTING);
+  find_main_stack(self);
+  atomic_store(&ups_threads, self);
+  ups_self = self;
+  ready = true;
+  return 0;
+}
