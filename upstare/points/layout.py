@@ -1,0 +1,207 @@
+"""The bytes of a point table: ``struct upstare_table`` of c_runtime/include/upstare_abi.h, written and read.
+
+The format strings below follow the structs of that header field by field; tests/unit/test_points_layout.py compares
+them with what the compiler makes of the header.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+from upstare.errors import UpstareError
+
+MAGIC = 0x31545055
+ABI = 1
+SCHEMES = ("trap", "flag")
+
+NEXT_RETURN = -1
+NEXT_UNKNOWN = -2
+
+FLAG_CALL, FLAG_LOOP, FLAG_ENTRY = 1, 2, 4
+
+VALUE, OBJECT, POINTER, MEMORY = range(4)
+REG, XMM, IMM, MEM, MEM_RIP, MEM_FS = range(6)
+NO_REGISTER = 0xFF
+
+HEADER = struct.Struct("<IIII32s12I")
+FUNCTION = struct.Struct("<QQII")
+POINT = struct.Struct("<QQQIIIHHiI")
+RETURN = struct.Struct("<QiI")
+OPERAND = struct.Struct("<6BHIIq")
+RANGE = struct.Struct("<QQ")
+
+
+class FunctionRow(NamedTuple):
+    """``struct upstare_function``. ``name`` is an offset into the names."""
+
+    id: int
+    resume: int
+    frame_size: int
+    name: int
+
+
+class PointRow(NamedTuple):
+    """``struct upstare_point``."""
+
+    address: int
+    label: int
+    function: int
+    point: int
+    line: int
+    operand: int
+    n_operands: int
+    flags: int
+    next: int
+    part: int
+
+
+class ReturnRow(NamedTuple):
+    """``struct upstare_return``."""
+
+    address: int
+    point: int
+    reserved: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OperandRow:
+    """``struct upstare_operand``."""
+
+    kind: int
+    place: int
+    base: int
+    index: int
+    scale: int
+    high: int
+    reserved: int
+    offset: int
+    size: int
+    value: int
+
+
+class RangeRow(NamedTuple):
+    """``struct upstare_range``: text from ``begin`` up to ``end``."""
+
+    begin: int
+    end: int
+
+
+@dataclass
+class Table:
+    """A point table. Points, returns and ranges are sorted by address, functions by id."""
+
+    scheme: str  # 'trap' or 'flag'
+    build: bytes  # 32 bytes
+    functions: Sequence[FunctionRow]
+    points: Sequence[PointRow]
+    returns: Sequence[ReturnRow]
+    operands: Sequence[OperandRow]
+    ranges: Sequence[RangeRow]
+    names: bytes
+
+    def name(self, function: FunctionRow) -> str:
+        """The name of a function."""
+        return self.names[function.name : self.names.index(b"\0", function.name)].decode()
+
+    def operands_of(self, point: PointRow) -> Sequence[OperandRow]:
+        """The operands of a point."""
+        return self.operands[point.operand : point.operand + point.n_operands]
+
+
+Row = TypeVar("Row", FunctionRow, PointRow, ReturnRow, OperandRow, RangeRow)
+
+
+def write_table(table: Table) -> bytes:
+    """The bytes of a table. Arrays are 8-aligned."""
+    groups: list[tuple[int, bytes]] = [
+        (len(table.functions), b"".join([FUNCTION.pack(*row) for row in table.functions])),
+        (len(table.points), b"".join([POINT.pack(*row) for row in table.points])),
+        (len(table.returns), b"".join([RETURN.pack(*row) for row in table.returns])),
+        (len(table.operands), b"".join([_pack_operand(row) for row in table.operands])),
+        (len(table.ranges), b"".join([RANGE.pack(*row) for row in table.ranges])),
+        (len(table.names), table.names),
+    ]
+    position = HEADER.size
+    directory: list[int] = []
+    body: list[bytes] = []
+    for count, content in groups:
+        directory += (count, position)
+        padding = -len(content) % 8
+        body += (content, b"\0" * padding)
+        position += len(content) + padding
+    header = HEADER.pack(MAGIC, ABI, position, SCHEMES.index(table.scheme), table.build, *directory)
+    return b"".join([header, *body])
+
+
+def read_table(data: bytes) -> Table:
+    """The table in ``data``. Raises UpstareError if it is damaged: every count, index and order is checked."""
+    if len(data) < HEADER.size:
+        raise UpstareError("the point table is cut short")
+    magic, abi, size, scheme, build, *directory = HEADER.unpack_from(data)
+    if magic != MAGIC:
+        raise UpstareError("this is not a point table")
+    if abi != ABI:
+        raise UpstareError(f"the point table is of another UpStare release (ABI {abi}, this is {ABI})")
+    if size != len(data) or scheme >= len(SCHEMES):
+        raise UpstareError("the point table is damaged: its header does not fit its bytes")
+    names_count, names_offset = directory[10:12]
+    _check_span(data, "names", names_offset, names_count)
+    table = Table(
+        SCHEMES[scheme],
+        build,
+        _rows(data, FUNCTION, FunctionRow, directory[0:2]),
+        _rows(data, POINT, PointRow, directory[2:4]),
+        _rows(data, RETURN, ReturnRow, directory[4:6]),
+        _rows(data, OPERAND, OperandRow, directory[6:8]),
+        _rows(data, RANGE, RangeRow, directory[8:10]),
+        data[names_offset : names_offset + names_count],
+    )
+    _check(table)
+    return table
+
+
+def _pack_operand(o: OperandRow) -> bytes:
+    return OPERAND.pack(o.kind, o.place, o.base, o.index, o.scale, o.high, o.reserved, o.offset, o.size, o.value)
+
+
+def _rows(data: bytes, form: struct.Struct, row: type[Row], span: Sequence[int]) -> list[Row]:
+    count, offset = span
+    _check_span(data, row.__name__, offset, count * form.size)
+    return [row(*values) for values in form.iter_unpack(data[offset : offset + count * form.size])]
+
+
+def _check_span(data: bytes, what: str, offset: int, size: int) -> None:
+    if offset < HEADER.size or offset + size > len(data):
+        raise UpstareError(f"the point table is damaged: {what} at {offset} lie outside of it")
+
+
+def _check(table: Table) -> None:
+    """Raises UpstareError unless all indices are in bounds and all arrays in order."""
+
+    def require(true: bool, what: str) -> None:
+        if not true:
+            raise UpstareError(f"the point table is damaged: {what}")
+
+    n_points, n_operands = len(table.points), len(table.operands)
+    require(not table.names or table.names[-1] == 0, "the names do not end")
+    require(all(f.name < len(table.names) for f in table.functions), "a name is out of bounds")
+    known = {f.id for f in table.functions}
+    require(len(known) == len(table.functions), "two functions have one id")
+    for p in table.points:
+        require(p.operand + p.n_operands <= n_operands, "operands of a point are out of bounds")
+        require(NEXT_UNKNOWN <= p.next < n_points, "the point after a point is out of bounds")
+        require(p.function in known, "a point is of an unknown function")
+    require(all(NEXT_RETURN <= r.point < n_points for r in table.returns), "a return leads out of bounds")
+    require(all(o.kind <= MEMORY and o.place <= MEM_FS for o in table.operands), "an operand is of an unknown kind")
+    require(_ascending([f.id for f in table.functions]), "functions are not sorted")
+    require(_ascending([p.address for p in table.points]), "points are not sorted")
+    require(_ascending([r.address for r in table.returns]), "returns are not sorted")
+    bounds = [bound for r in table.ranges for bound in r]
+    require(bounds == sorted(bounds), "ranges are not sorted")
+
+
+def _ascending(keys: list[int]) -> bool:
+    return all(a < b for a, b in zip(keys, keys[1:], strict=False))

@@ -1,0 +1,79 @@
+"""The raw notes of the update points: section ``.upstare_notes``, records back to back, written by transforms/.
+
+A record is four quads (address of the point, label of the dummy return or 0, resume clone, function id), two longs
+(point, line), a word (number of operands), two bytes (flags, part); then for each operand two bytes (kind, length of
+its instruction), two longs (offset of the slot, size) and the instruction.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from upstare.errors import UpstareError
+from upstare.points.layout import MEM_RIP, MEMORY, OperandRow
+from upstare.points.operands import Place, Undecodable, decode
+
+SECTION = ".upstare_notes"
+
+_RECORD = struct.Struct("<QQQQIIHBB")
+_OPERAND = struct.Struct("<BBII")
+
+
+@dataclass(slots=True)
+class Note:
+    """One copy of one update point. Addresses are link-time addresses."""
+
+    address: int
+    label: int
+    resume: int
+    function: int
+    point: int
+    line: int
+    flags: int
+    part: int
+    operands: list[OperandRow]
+
+
+def parse_notes(data: bytes, section_address: int = 0) -> list[Note]:
+    """All notes in the content of a notes section, in its order.
+
+    Records whose code the linker threw away (``--gc-sections``) have address 0 and are left out.
+
+    Raises:
+        UpstareError: the section is damaged, or holds an operand that cannot be decoded.
+    """
+    notes: list[Note] = []
+    at = 0
+    known: dict[tuple[int, bytes], Place] = {}  # instructions that do not depend on where they are
+    try:
+        while at < len(data):
+            address, label, resume, function, point, line, count, flags, part = _RECORD.unpack_from(data, at)
+            at += _RECORD.size
+            operands: list[OperandRow] = []
+            for _ in range(count):
+                kind, length, offset, size = _OPERAND.unpack_from(data, at)
+                at += _OPERAND.size
+                code = data[at : at + length]
+                if len(code) != length or kind > MEMORY:
+                    raise UpstareError(f"the note of point {point} of function {function:016x} is damaged")
+                place = known.get((kind, code))
+                if place is None:
+                    try:
+                        place = decode(kind, code, section_address + at)
+                    except Undecodable as error:
+                        raise UpstareError(
+                            f"cannot tell where the variable at offset {offset} of function {function:016x} is at its "
+                            f"point {point} (line {line}): {error} ({code.hex()})"
+                        ) from error
+                    if place.place != MEM_RIP:
+                        known[kind, code] = place
+                operands.append(
+                    OperandRow(kind, place.place, place.base, place.index, place.scale, 0, 0, offset, size, place.value)
+                )
+                at += length
+            if address:
+                notes.append(Note(address, label, resume, function, point, line, flags, part, operands))
+    except struct.error as error:
+        raise UpstareError("the notes of the update points are cut short") from error
+    return notes

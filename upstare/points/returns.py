@@ -1,0 +1,340 @@
+"""Where control goes after a call returned, or after a dummy return began: proved on the machine code.
+
+While a stack is taken apart, a frame ends with a dummy result, and the code behind it must lead straight to the next
+point (or out of the function) without doing anything: no call, no store outside of the stack frame, no load through a
+pointer that may come from the dummy, no division, no branch but the check of the stack protector and branches both of
+whose sides lead to the same place. What cannot be proved is left out, with the reason.
+
+Registers are followed in three states. STACK: an address in the frame. LOOSE: may come from the dummy. FIRM: a value
+of the running function that the compiler may use as it likes.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from upstare.points.code import (
+    N_REGISTERS,
+    NONE,
+    OTHER,
+    RAX,
+    RBP,
+    RDX,
+    RIP,
+    RSP,
+    XMM0,
+    Bodies,
+    Body,
+    Decoder,
+    Effect,
+    Kind,
+    Memory,
+)
+from upstare.points.elf import Elf
+from upstare.points.layout import FLAG_CALL, NEXT_RETURN
+from upstare.points.notes import Note
+
+FIRM, LOOSE, STACK = range(3)
+
+MAX_STEPS = 400
+MAX_BRANCHES = 6
+
+_EQUAL, _NOT_EQUAL = 4, 5  # condition codes of je and jne
+_RESULTS = (RAX, RDX, XMM0, XMM0 + 1)
+
+
+class Begin(Enum):
+    """What is followed."""
+
+    LABEL = 0  # a dummy return begins here
+    RETURN = 1  # a call returned here, with a dummy result
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where a path leads: to the note with this index, or NEXT_RETURN; or nowhere, for a reason."""
+
+    target: int | None
+    reason: str = ""
+    result_intact: bool = True  # NEXT_RETURN: nothing touched the result on the way
+
+
+class _Stop(Exception):
+    """A path that proves nothing."""
+
+
+class Tracer:
+    """Follows paths in one ELF file. ``notes`` must be sorted by address."""
+
+    def __init__(self, elf: Elf, notes: list[Note], bodies: Bodies) -> None:
+        self.decoder = Decoder(elf)
+        self.notes = notes
+        self.bodies = bodies
+        self.index = {note.address: i for i, note in enumerate(notes)}
+        self._frame_pointers: dict[int, bool] = {}
+
+    def from_label(self, note: Note, pointer_result: bool) -> Found:
+        """Where the dummy return of a note leads.
+
+        ``pointer_result``: the function's result is a struct in memory of its caller, so the dummy may be stored
+        there, through a pointer that was loaded from the frame.
+        """
+        body = self.bodies.at(note.label)
+        if body is None:
+            return Found(None, "the label of the dummy return is in no function")
+        state = [LOOSE] * N_REGISTERS
+        return self._trace(note.label, body, state, Begin.LABEL, pointer_result)
+
+    def from_return(self, address: int, body: Body) -> Found:
+        """Where a return address leads."""
+        index = self.index.get(address)  # the usual case: the point is the next instruction
+        if index is not None:
+            return self.reached(index)
+        state = [FIRM] * N_REGISTERS
+        for register in _RESULTS:
+            state[register] = LOOSE
+        return self._trace(address, body, state, Begin.RETURN, False)
+
+    def to_chunk(self, address: int, body: Body) -> int | None:
+        """The index of the first note that is reached from ``address`` with nothing but plain instructions between."""
+        while body.begin <= address < body.end:
+            index = self.index.get(address)
+            if index is not None:
+                return index
+            effect = self.decoder.at(address)
+            if effect is None or effect.kind not in (Kind.PLAIN, Kind.JUMP):
+                return None
+            address += effect.size + effect.target
+        return None
+
+    def _trace(self, address: int, body: Body, state: list[int], begin: Begin, pointer_result: bool) -> Found:
+        state[RSP] = STACK
+        try:
+            return _Path(self, body, begin, pointer_result).run(address, state, set(), MAX_BRANCHES)
+        except _Stop as stop:
+            return Found(None, str(stop))
+
+    def reached(self, index: int) -> Found:
+        if not self.notes[index].flags & FLAG_CALL:
+            return Found(None, "it leads to a point that is not after a call")
+        return Found(index)
+
+    def frame_pointer(self, body: Body) -> bool:
+        """Whether %rbp is the frame pointer in the whole function: set from %rsp, else only saved and restored."""
+        known = self._frame_pointers.get(body.begin)
+        if known is None:
+            known = any(self._sets_frame_pointer(b) for b in self.bodies.bodies if b.physical == body.physical)
+            self._frame_pointers[body.begin] = known
+        return known
+
+    def _sets_frame_pointer(self, body: Body) -> bool:
+        address, found = body.begin, False
+        while address < body.end:
+            effect = self.decoder.at(address)
+            if effect is None:
+                return False
+            if effect.copy == (RBP, RSP):
+                found = True
+            elif RBP in effect.writes and not effect.restores:
+                return False
+            address += effect.size
+        return found
+
+
+class _Path:
+    """One walk along the code, for one begin."""
+
+    def __init__(self, tracer: Tracer, body: Body, begin: Begin, pointer_result: bool) -> None:
+        self.tracer = tracer
+        self.body = body
+        self.begin = begin
+        self.pointer_result = pointer_result
+        self.steps = 0
+
+    def run(self, address: int, state: list[int], seen: set[int], branches: int, spilled: bool = False) -> Found:
+        """Follow from ``address`` on. Raises _Stop, with the reason, where the path proves nothing.
+
+        ``spilled``: a loose value has got into the frame, so what is loaded from there is loose.
+        """
+        intact = True
+        guarded = False
+        while True:
+            index = self.tracer.index.get(address)
+            if index is not None:
+                return self.tracer.reached(index)
+            effect = self.tracer.decoder.at(address)
+            self.steps += 1
+            if effect is None or address in seen or self.steps > MAX_STEPS:
+                raise _Stop(f"the code at {address:#x} cannot be followed")
+            seen.add(address)
+            after = address + effect.size
+            if effect.kind is Kind.RETURN:
+                return Found(NEXT_RETURN, result_intact=intact)
+            if effect.kind is Kind.BARRIER:
+                raise _Stop(f"there is a call or trap at {address:#x}")
+            if effect.kind is Kind.JUMP:
+                after = self._jump(after + effect.target, address)
+            elif effect.kind is Kind.BRANCH and guarded:
+                after = self._past_guard(effect, after + effect.target, after)
+                guarded = False
+            elif effect.kind is Kind.BRANCH:
+                sides = (self._jump(after + effect.target, address), after)
+                return self._both(sides, address, state, seen, branches, spilled, intact)
+            else:
+                spilled = self._check(effect, address, state, spilled)
+                guarded = guarded or effect.guard
+                intact = intact and RAX not in effect.writes and XMM0 not in effect.writes
+                self._advance(effect, state, spilled)
+            address = after
+
+    def _both(
+        self,
+        sides: tuple[int, int],
+        address: int,
+        state: list[int],
+        seen: set[int],
+        branches: int,
+        spilled: bool,
+        intact: bool,
+    ) -> Found:
+        """The place to which both sides of a branch lead."""
+        if not branches:
+            raise _Stop(f"there are too many branches at {address:#x}")
+        one, two = (self.run(side, list(state), set(seen), branches - 1, spilled) for side in sides)
+        if one.target is None or one.target != two.target:
+            raise _Stop(f"a branch at {address:#x} leads to different places")
+        return Found(one.target, result_intact=intact and one.result_intact and two.result_intact)
+
+    def _jump(self, target: int, source: int) -> int:
+        """``target`` if it is in the same function, but not a call of itself."""
+        body = self.tracer.bodies.at(target)
+        if body is None or body.physical != self.body.physical:
+            raise _Stop(f"a jump at {source:#x} leaves the function")
+        if target == body.begin and body.symbol.name == body.physical and target not in self.tracer.index:
+            raise _Stop(f"a jump at {source:#x} calls the function again")
+        return target
+
+    def _past_guard(self, branch: Effect, taken: int, after: int) -> int:
+        """The side of the stack protector's branch that is taken if all is well; the other one must end in a call."""
+        if branch.condition not in (_EQUAL, _NOT_EQUAL):
+            raise _Stop(f"the check of the stack before {after:#x} is not the usual one")
+        failing, going_on = (taken, after) if branch.condition == _NOT_EQUAL else (after, taken)
+        for _ in range(4):
+            effect = self.tracer.decoder.at(failing)
+            if effect is None or effect.kind not in (Kind.PLAIN, Kind.JUMP):
+                break
+            failing += effect.size + effect.target
+        if effect is None or effect.kind is not Kind.BARRIER:
+            raise _Stop(f"the check of the stack before {after:#x} is not the usual one")
+        return self._jump(going_on, after)
+
+    def _check(self, effect: Effect, address: int, state: list[int], spilled: bool) -> bool:
+        """Raises _Stop if the instruction may do harm. Returns whether a loose value has got into the frame."""
+        if effect.may_fault:
+            raise _Stop(f"there is a division at {address:#x}")
+        for memory in effect.memory:
+            if memory.read and not self._may_read(memory, state):
+                raise _Stop(f"a load at {address:#x} may go through the dummy result")
+            if memory.write:
+                if not self._may_write(memory, state):
+                    raise _Stop(f"a store at {address:#x} leaves the stack frame")
+                spilled = spilled or any(state[r] == LOOSE for r in effect.reads)
+        return spilled
+
+    def _may_read(self, memory: Memory, state: list[int]) -> bool:
+        if memory.fs:
+            return memory.index == NONE and memory.base == NONE
+        return self._is(memory.base, state, (FIRM, STACK)) and self._is(memory.index, state, (FIRM,))
+
+    def _may_write(self, memory: Memory, state: list[int]) -> bool:
+        if memory.fs or not self._is(memory.index, state, (FIRM,)):
+            return False
+        if memory.base in (NONE, RIP):
+            return False
+        return self._is(memory.base, state, (STACK,)) or (self.pointer_result and memory.base != OTHER)
+
+    def _is(self, register: int, state: list[int], allowed: tuple[int, ...]) -> bool:
+        if register in (NONE, RIP):
+            return True
+        if register == OTHER:
+            return False
+        if register == RBP and state[RBP] != STACK and self.tracer.frame_pointer(self.body):
+            return STACK in allowed
+        return state[register] in allowed
+
+    def _advance(self, effect: Effect, state: list[int], spilled: bool) -> None:
+        """Change ``state`` by a plain instruction."""
+        if effect.copy is not None:
+            to, source = effect.copy
+            if to < N_REGISTERS and source < N_REGISTERS:
+                is_frame = source == RBP and self.tracer.frame_pointer(self.body)
+                state[to] = STACK if is_frame else state[source]
+        elif effect.address_of is not None and effect.address_of < N_REGISTERS:
+            memory = effect.memory[0]
+            if memory.index == NONE and memory.base != NONE and self._is(memory.base, state, (STACK,)):
+                state[effect.address_of] = STACK
+            else:
+                used = [r for r in (memory.base, memory.index) if r < N_REGISTERS]
+                state[effect.address_of] = LOOSE if any(state[r] == LOOSE for r in used) else FIRM
+        elif effect.constant:
+            for register in effect.writes:
+                state[register] = FIRM
+        else:
+            loads = any(m.read for m in effect.memory)
+            loose = any(state[r] == LOOSE for r in effect.reads)
+            loose = loose or (loads and (spilled or self.begin is Begin.LABEL))
+            for register in effect.writes:
+                if register != RSP:
+                    state[register] = LOOSE if loose else FIRM
+        state[RSP] = STACK
+
+
+_CALL = re.compile(rb"\xe8|\xff[\x10-\x17\x50-\x57\x90-\x97\xd0-\xd7]")
+
+
+def return_addresses(elf: Elf, body: Body) -> Iterator[int]:
+    """All addresses in a body that follow the bytes of a call.
+
+    Bytes inside of another instruction may look like a call; such an address is never on a stack, so it does no harm.
+    """
+    code = elf.text(body.begin, body.end)
+    for match in _CALL.finditer(code):
+        at = match.start()
+        if code[at] == 0xE8:
+            if at + 5 >= len(code):
+                continue
+            end = at + 5
+            target = body.begin + end + struct.unpack_from("<i", code, at + 1)[0]
+            if not elf.text(target, target + 1):
+                continue
+        else:
+            end = at + _indirect_call_size(code, at)
+        if end < len(code):
+            yield body.begin + end
+
+
+def _indirect_call_size(code: bytes, at: int) -> int:
+    """Bytes of ``ff /2`` at ``at``."""
+    modrm = code[at + 1]
+    mode, low = modrm >> 6, modrm & 7
+    if mode == 3:
+        return 2
+    size = 2
+    if low == 4:
+        size += 1
+        if mode == 0 and at + 2 < len(code) and code[at + 2] & 7 == 5:
+            size += 4
+    elif low == 5 and mode == 0:
+        size += 4
+    return size + (0, 1, 4)[mode]
+
+
+def holds_note(addresses: list[int], body: Body) -> bool:
+    """Whether one of the sorted ``addresses`` is in ``body``."""
+    i = bisect_left(addresses, body.begin)
+    return i < len(addresses) and addresses[i] < body.end

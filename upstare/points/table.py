@@ -1,0 +1,266 @@
+"""Builds the point table of a linked image out of its notes, its machine code and its version description."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from upstare.errors import UpstareError
+from upstare.model.description import Description, Function
+from upstare.points.code import Bodies, Body
+from upstare.points.elf import Elf, Symbol
+from upstare.points.layout import (
+    NEXT_RETURN,
+    NEXT_UNKNOWN,
+    FunctionRow,
+    OperandRow,
+    PointRow,
+    RangeRow,
+    ReturnRow,
+    Table,
+    read_table,
+    write_table,
+)
+from upstare.points.notes import SECTION, Note, parse_notes
+from upstare.points.returns import Tracer, holds_note, return_addresses
+
+__all__ = ["Problem", "Table", "build", "build_table", "read_table"]
+
+RESUME_PREFIX = "upstare$r$"
+_NOP = b"\x90"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A copy of a point whose ``next`` could not be proved, for diagnostics."""
+
+    note: Note
+    physical: str  # name of the function that the copy is in
+    reason: str
+
+
+@dataclass
+class _Names:
+    """The functions of the description by name in the source. Static functions may share one."""
+
+    functions: dict[str, list[Function]] = field(default_factory=lambda: defaultdict(list))
+
+    def of(self, body: Body) -> list[Function]:
+        return self.functions.get(body.source, [])
+
+    def all_are(self, body: Body, what: str) -> bool:
+        """Whether the functions of this name have the return type ``what``, all of them."""
+        candidates = self.of(body)
+        return bool(candidates) and all(f.returns == what for f in candidates)
+
+    def pinned(self, body: Body) -> bool:
+        """Whether the function must not be on the stack (or may be one that must not)."""
+        return any(f.pinned is not None for f in self.of(body))
+
+
+def build_table(elf: Path, description: Description) -> bytes:
+    """The bytes of ``struct upstare_table`` for a linked executable or patch image.
+
+    Raises:
+        UpstareError: there are no symbols, or notes that cannot be read or do not fit the code or the description.
+    """
+    table, _problems = build(elf, description)
+    return write_table(table)
+
+
+def build(path: Path, description: Description) -> tuple[Table, list[Problem]]:
+    """The table, and the copies of points that must not be unrolled, with reasons."""
+    elf = Elf(path)
+    trap = description.scheme == "trap"
+    notes = _read_notes(elf, trap)
+    symbols = elf.functions()
+    functions = {int(f.id, 16): f for f in description.functions}
+    names = _Names()
+    for function in description.functions:
+        names.functions[function.name].append(function)
+
+    bodies = Bodies(symbols)
+    addresses = [note.address for note in notes]
+    own = _own_bodies(bodies, addresses, names)
+    tracer = Tracer(elf, notes, bodies)
+    following, problems = _following(tracer, bodies, notes, functions, names, description) if trap else ({}, [])
+    rows, operands = _point_rows(notes, following)
+    function_rows, pool = _function_rows(symbols, notes, functions)
+    table = Table(
+        description.scheme,
+        bytes.fromhex(description.build),
+        function_rows,
+        rows,
+        _return_rows(tracer, elf, own, names),
+        operands,
+        _range_rows(own),
+        pool,
+    )
+    return table, problems
+
+
+def _read_notes(elf: Elf, trap: bool) -> list[Note]:
+    """The notes sorted by address, each checked against the code that it is about."""
+    section = elf.by_name.get(SECTION)
+    notes = [] if section is None else parse_notes(elf.content(section), section.address)
+    notes.sort(key=lambda note: note.address)
+    for one, two in zip(notes, notes[1:], strict=False):
+        if one.address == two.address:
+            raise UpstareError(f"two update points are at one address, {one.address:#x}")
+    if trap:
+        for note in notes:
+            if elf.text(note.address, note.address + 1) != _NOP:
+                raise UpstareError(f"there is no no-op at {note.address:#x}, where an update point should be")
+    return notes
+
+
+def _own_bodies(bodies: Bodies, addresses: list[int], names: _Names) -> list[Body]:
+    """The bodies of the program's own functions: those that hold a point, and all that the description names.
+
+    Where more functions have a name than the description knows (the runtime or a library linked in may have a static
+    function of the same name), those without a point are left out: to take foreign text for our own would be wrong,
+    the other way round an update only waits a little longer.
+    """
+    whole: dict[str, int] = defaultdict(int)
+    for body in bodies.bodies:
+        if body.symbol.name == body.source:
+            whole[body.source] += 1
+    own: list[Body] = []
+    for body in bodies.bodies:
+        if holds_note(addresses, body) or body.source.startswith(RESUME_PREFIX):
+            own.append(body)
+        elif names.of(body) and whole[body.source] <= len(names.of(body)):
+            own.append(body)
+    return own
+
+
+def _following(
+    tracer: Tracer,
+    bodies: Bodies,
+    notes: list[Note],
+    functions: dict[int, Function],
+    names: _Names,
+    description: Description,
+) -> tuple[dict[int, int], list[Problem]]:
+    """``next`` of each note by its index, and the reasons where there is none."""
+    following: dict[int, int] = {}
+    problems: list[Problem] = []
+    in_memory = {key for key, t in description.types.items() if t.kind in ("struct", "union")}
+    for i, note in enumerate(notes):
+        if note.function not in functions:
+            raise UpstareError(f"a point is of function {note.function:016x}, which the description does not have")
+        if note.part:
+            note.label = note.address + len(_NOP)  # captured, and on to the next chunk
+            continue
+        body = bodies.at(note.address)
+        reason = "the point is in no function"
+        following[i] = NEXT_UNKNOWN
+        if body is not None:
+            function = functions[note.function]
+            found = tracer.from_label(note, function.returns in in_memory)
+            reason = found.reason
+            if found.target == NEXT_RETURN and _inlined(body, function) and names.pinned(body):
+                reason = f"it is inlined into {body.source}, which must not be on the stack"
+            elif found.target is not None:
+                following[i] = found.target
+                continue
+        problems.append(Problem(note, body.symbol.name if body else "?", reason))
+    for i in range(len(notes)):  # chunks of one point: the last one decides for all
+        last = i
+        while notes[last].part:
+            last = _next_chunk(tracer, bodies, notes, last)
+        following[i] = following[last]
+    return following, problems
+
+
+def _next_chunk(tracer: Tracer, bodies: Bodies, notes: list[Note], i: int) -> int:
+    """The index of the chunk that goes on after chunk ``i`` of a point with many operands."""
+    note = notes[i]
+    body = bodies.at(note.address)
+    after = tracer.to_chunk(note.label, body) if body is not None else None
+    if after is not None:
+        other = notes[after]
+        if (other.function, other.point, other.part) == (note.function, note.point, note.part - 1):
+            return after
+    raise UpstareError(f"the parts of the point at {note.address:#x} do not hang together")
+
+
+def _inlined(body: Body, function: Function) -> bool:
+    return body.source not in (function.name, RESUME_PREFIX + function.id)
+
+
+def _point_rows(notes: list[Note], following: dict[int, int]) -> tuple[list[PointRow], list[OperandRow]]:
+    rows: list[PointRow] = []
+    operands: list[OperandRow] = []
+    for i, note in enumerate(notes):
+        rows.append(
+            PointRow(
+                note.address,
+                note.label,
+                note.function,
+                note.point,
+                note.line,
+                len(operands),
+                len(note.operands),
+                note.flags,
+                following.get(i, NEXT_UNKNOWN),
+                note.part,
+            )
+        )
+        operands += note.operands
+    return rows, operands
+
+
+def _function_rows(
+    symbols: list[Symbol], notes: Iterable[Note], functions: dict[int, Function]
+) -> tuple[list[FunctionRow], bytes]:
+    """A row for each function with a resume clone, and the string pool."""
+    resume = {
+        int(s.name.removeprefix(RESUME_PREFIX), 16): s.address
+        for s in symbols
+        if s.name.startswith(RESUME_PREFIX) and "." not in s.name
+    }
+    for note in notes:
+        if resume.setdefault(note.function, note.resume) != note.resume:
+            raise UpstareError(f"function {note.function:016x} has two resume clones")
+    pool = bytearray(b"\0")
+    offsets: dict[str, int] = {"": 0}
+    rows: list[FunctionRow] = []
+    for identity in sorted(resume):
+        function = functions.get(identity)
+        if function is None:
+            raise UpstareError(f"the description does not have function {identity:016x}")
+        if function.name not in offsets:
+            offsets[function.name] = len(pool)
+            pool += function.name.encode() + b"\0"
+        rows.append(FunctionRow(identity, resume[identity], function.frame_size, offsets[function.name]))
+    return rows, bytes(pool)
+
+
+def _return_rows(tracer: Tracer, elf: Elf, own: list[Body], names: _Names) -> list[ReturnRow]:
+    rows: list[ReturnRow] = []
+    for body in own:
+        pinned = names.pinned(body)
+        nothing = names.all_are(body, "void")
+        for address in return_addresses(elf, body):
+            found = tracer.from_return(address, body)
+            if found.target is None:
+                continue
+            if found.target == NEXT_RETURN and (pinned or not (found.result_intact or nothing)):
+                continue
+            rows.append(ReturnRow(address, found.target))
+    rows.sort()
+    return rows
+
+
+def _range_rows(own: list[Body]) -> list[RangeRow]:
+    """The text of the bodies as few ranges; gaps of alignment count as text."""
+    rows: list[RangeRow] = []
+    for body in own:
+        if rows and body.begin - rows[-1].end < 16:
+            rows[-1] = RangeRow(rows[-1].begin, max(rows[-1].end, body.end))
+        else:
+            rows.append(RangeRow(body.begin, body.end))
+    return rows
