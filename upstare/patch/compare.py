@@ -7,7 +7,8 @@ that moved to another unit by name and type, where only one fits. The mapping fi
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping as Lookup
+from collections.abc import Iterable
+from collections.abc import Mapping as Lookup
 from dataclasses import dataclass, field
 
 from upstare.errors import UsageError

@@ -60,9 +60,9 @@ def align(
             else:
                 result.pairs.append((point, by_number[number]))
     taken = {number for number in decided.values() if number is not None}
-    _align_rest(
-        [(p, k) for p, k in ours if p.number not in decided], [(p, k) for p, k in theirs if p.number not in taken], result
-    )
+    ours = [(p, k) for p, k in ours if p.number not in decided]
+    theirs = [(p, k) for p, k in theirs if p.number not in taken]
+    _align_rest(ours, theirs, result)
     result.pairs.sort(key=lambda pair: pair[0].number)
     result.missing.sort(key=lambda point: point.number)
     return result

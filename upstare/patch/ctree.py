@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from pycparser import c_ast, c_generator  # type: ignore[import-untyped]
+from pycparser import c_ast, c_generator
 
 from upstare.model.description import Field, Type
 from upstare.patch.relate import Kind, Relations, normal
@@ -229,7 +229,7 @@ class TypeWriter:
         """The type ``key`` of version ``side`` as a maker of declarators, everything that it needs being defined."""
         found = self._types[side].get(key) or self._types[side].get(normal(key))
         if found is None:
-            return self._unknown(key)
+            return self._pointer(side, normal(key)[:-1].strip()) if normal(key).endswith("*") else self._unknown(key)
         kind = found.kind
         if kind in ("int", "float", "bool"):
             return base(*normal(found.key).split())
@@ -254,6 +254,10 @@ class TypeWriter:
             plain = found.key.partition(" ")[2].strip("<>")
             known = self._tags[side, found.key] = self._names.take(f"old_{plain}" if side == OLD else plain)
         return known
+
+    def name_record(self, side: str, key: str) -> None:
+        """The record is called as its key says, in either version."""
+        self._tags[side, key] = self._names.take(key.partition(" ")[2])
 
     def member_names(self, found: Type) -> list[str]:
         """What the fields of a record are called in C: those without a name get one, padding keeps none."""

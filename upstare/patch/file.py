@@ -81,7 +81,7 @@ def read_patch(path: Path) -> PatchFile:
     except OSError as error:
         raise UpstareError(f"cannot read {path}: {error.strerror or error}") from error
     if content[: len(MAGIC)] != MAGIC[: len(content)] or not content:
-        raise UpstareError(f"{path} is not an UpStare patch", hint="patches are made by `upstare patch OLD NEW -o FILE`")
+        raise UpstareError(f"{path} is not an UpStare patch", hint="`upstare patch OLD NEW -o FILE` makes one")
     if len(content) < _PREFIX:
         raise UpstareError(f"{path} was cut short: {len(content)} bytes are left of it")
     header_length, payload_length = _LENGTHS.unpack_from(content, len(MAGIC))

@@ -25,8 +25,8 @@ the build root, or any unique end of it (``server.c`` for ``src/server.c``)::
     "123" = "130"
     "#7" = "#9"                       # ... or by number, where several share a line
 
-A local that is simply renamed is ``new = "old.name"``: an array or a local whose address is taken then stays where it is.
-What can be turned round (everything but expressions) holds for a rollback too.
+A local that is simply renamed is ``new = "old.name"``: an array or a local whose address is taken then stays where it
+is. What can be turned round (everything but expressions) holds for a rollback too.
 """
 
 from __future__ import annotations

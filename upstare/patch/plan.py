@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from upstare.errors import UsageError
 from upstare.model.description import AddressUse, Function, Point, Slot, Variable
 from upstare.patch.compare import Comparison, Version
 from upstare.patch.continuations import Callee, align
@@ -16,11 +17,11 @@ from upstare.patch.mapping import renamed_local
 from upstare.patch.relate import Kind, Relation, Relations, normal
 from upstare.patch.report import Finding
 from upstare.patch.user import UserTransformers
-from upstare.errors import UsageError
 
 ONLY_AFTER = 1  # bits of upstare_continuation.flags
 ONLY_IN_CALL = 2
 
+_MOVES = "it moves, but pointers to it are kept; pointers to objects that move cannot be forwarded yet"
 _ESCAPES = frozenset({"stored", "returned", "initialiser"})
 
 
@@ -76,7 +77,8 @@ class Plan:
     bound: int = 0
     removed: list[Variable] = field(default_factory=list)
     missing: list[Finding] = field(default_factory=list)
-    decisions: list[Finding] = field(default_factory=list)
+    object_decisions: list[Finding] = field(default_factory=list)
+    decisions: list[Finding] = field(default_factory=list)  # about frames
     refusals: list[Finding] = field(default_factory=list)
     warnings: list[Finding] = field(default_factory=list)
     notes: list[Finding] = field(default_factory=list)
@@ -145,8 +147,7 @@ def _plan_move(
         result.refusals.append(
             Finding(
                 subject,
-                f"{change} ({old.size} -> {new.size} bytes), so it moves, but pointers to it are kept; pointers to objects "
-                "that move cannot be forwarded yet",
+                f"{change} ({old.size} -> {new.size} bytes), so {_MOVES}",
                 at(old),
                 at(new),
                 details=[_use_text(use) for use in stored],
@@ -155,7 +156,7 @@ def _plan_move(
     name = f"{old.function}_{new.name}" if new.function else new.name
     relation = relations.of(old.type, new.type, name)
     for problem in relation.problems():
-        result.decisions.append(
+        result.object_decisions.append(
             Finding(
                 subject + (f", {problem.path}" if problem.path else ""),
                 f"{change}: {problem.reason}",
@@ -189,8 +190,8 @@ def _check_records(comparison: Comparison, relations: Relations, result: Plan) -
             result.refusals.append(
                 Finding(
                     old.key if not old.typedef else f"{old.typedef} ({old.kind})",
-                    f"its layout changes ({old.size} -> {new.size} bytes), and objects of it may be on the heap, where they "
-                    "cannot be found and transformed yet",
+                    f"its layout changes ({old.size} -> {new.size} bytes), and objects of it may be on the heap, where "
+                    "they cannot be found and transformed yet",
                     details=[f"{s.file}:{s.line}: {s.text}" for s in places],
                 )
             )
@@ -209,7 +210,7 @@ def _plan_entries(comparison: Comparison, result: Plan) -> None:
                 result.warnings.append(
                     Finding(
                         f"function {function.name}",
-                        "it is gone, but its address was taken: a pointer to it that is still used calls the old version",
+                        "it is gone, but its address was taken: pointers to it go on calling the old version",
                         at(function),
                     )
                 )
@@ -235,6 +236,7 @@ class _Frames:
         self._uses = _uses(comparison.old)
         self._needs: dict[tuple[str, str, str], _Need] = {}
         self._refused: dict[tuple[str, str], Finding] = {}
+        self._notes: dict[tuple[str, str], Finding] = {}
 
     def plan(self, old: Function) -> None:
         """All continuations of one old function."""
@@ -245,16 +247,15 @@ class _Frames:
             return
         if not new.points:
             why = f" ({new.pinned})" if new.pinned else ""
-            self._result.missing.append(
-                Finding(f"function {old.name}", f"the new version cannot be resumed in it{why}", at(old), at(new))
-            )
+            text = f"{self._comparison.new.version} cannot be resumed in it{why}"
+            self._result.missing.append(Finding(f"function {old.name}", text, at(old), at(new)))
             return
         alignment = align(old, new, self._old_callee(old), self._new_callee(new), self._forced(old, new))
         for point in alignment.missing:
             self._result.missing.append(
                 Finding(
                     old.name,
-                    f"nothing in the new version matches {describe(point)}",
+                    f"nothing in {self._comparison.new.version} matches {describe(point)}",
                     at(point),
                     at(new),
                     hint=f'if something does: [points."{old.unit}:{old.name}"] "{point.line}" = "LINE"',
@@ -282,6 +283,7 @@ class _Frames:
                 finding.details.append(f"also needed at {', '.join(more)}")
             self._result.decisions.append(finding)
         self._result.refusals += self._refused.values()
+        self._result.notes += self._notes.values()
 
     # -- points
 
@@ -313,7 +315,8 @@ class _Frames:
         matched = _PointSlots(self, old, new, old_point, new_point)
         slots, flags, lost = matched.plan()
         if lost is not None:
-            self._result.missing.append(Finding(old.name, f"{describe(old_point)}: {lost}", at(old_point), at(new_point)))
+            text = f"{describe(old_point)}: {lost}"
+            self._result.missing.append(Finding(old.name, text, at(old_point), at(new_point)))
             return
         if slots is None:
             return
@@ -323,7 +326,7 @@ class _Frames:
             return
         if flags:
             when = "the call is still running" if flags == ONLY_AFTER else "the call has just returned"
-            text = f"{describe(old_point)}: the update is refused while {when}, because its result is used in another way"
+            text = f"{describe(old_point)}: refused while {when}, because its result is used in another way"
             self._result.warnings.append(Finding(old.name, text, at(old_point), at(new_point)))
         copy = old.frame_size == new.frame_size and all(
             plan.old is not None
@@ -346,6 +349,12 @@ class _Frames:
         """How the value of one local becomes that of another."""
         own = f"{new.name}_{new_slot.name}"
         return self._relations.of(old_slot.type, new_slot.type, own)
+
+    def assume(self, new: Function, slot: Slot) -> None:
+        """Note, once for all points, that a new local starts with its initialiser."""
+        text = f"new local, starts as {slot.initial}"
+        note = Finding(f"{new.name}: {slot.name} ({slot.type_name})", text, new=f"{new.file}:{slot.line}")
+        self._notes.setdefault((new.id, slot.key), note)
 
     def need(self, new: Function, slot: Slot, finding: Finding, point: Point) -> None:
         """A decision about a local, once for all points."""
@@ -423,8 +432,9 @@ class _PointSlots:
         before = [s for s in self._old.slots if s.key == slot.key or s.name == slot.name]
         if before:
             kind = "parameter" if slot.parameter else "local"
-            return self._ask(slot, f"this {kind} has a meaning in the old version, but no value at this point", before[0])
+            return self._ask(slot, f"this {kind} has no value at this point of the version before", before[0])
         if slot.initial is not None:
+            self._frames.assume(self._new, slot)
             return SlotPlan(slot, text=slot.initial)
         return self._ask(slot, f"new {'parameter' if slot.parameter else 'local'} needs a value")
 
@@ -467,7 +477,7 @@ class _PointSlots:
                 change = f"its type '{source.type_name}' changes its layout, or its address is no longer taken"
             finding = Finding(
                 f"{self._old.name}: local {source.name}",
-                f"{change}, so it moves, but pointers to it are kept; pointers to objects that move cannot be forwarded yet",
+                f"{change}, so {_MOVES}",
                 f"{self._old.file}:{source.line}",
                 f"{self._new.file}:{slot.line}",
                 details=[_use_text(use) for use in stored],
@@ -479,7 +489,7 @@ class _PointSlots:
         used = {plan.old.key for plan in plans if plan.old is not None}
         for slot in self._live:
             if slot.kept and slot.key not in used and self._frames.stored(self._old, slot):
-                return f"pointers to the local {slot.name} are kept, and the new version does not have it"
+                return f"pointers to the local {slot.name} are kept, and the other version does not have it"
         return None
 
     def _find(self, key: str) -> Slot | None:
@@ -494,7 +504,7 @@ class _PointSlots:
         ours = [s for s in self._live if s.name == slot.name and not s.temporary]
         return ours[0] if len(ours) == 1 else None
 
-    def _ask(self, slot: Slot, text: str, source: Slot | None = None) -> None:
+    def _ask(self, slot: Slot, text: str, source: Slot | None = None) -> SlotPlan | None:
         self._open = True
         hint = f'[locals."{self._new.unit}:{self._new.name}"] {slot.name} = "EXPRESSION over old.NAME"'
         if source is not None and source in self._live:
@@ -509,6 +519,7 @@ class _PointSlots:
             details=[f"needed at {at(self._new_point)} to go on from {at(self._old_point)}"],
         )
         self._frames.need(self._new, slot, finding, self._new_point)
+        return None
 
 
 @dataclass(frozen=True)

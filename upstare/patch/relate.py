@@ -1,8 +1,8 @@
 """How a value of an old type becomes one of a new type.
 
-Records are compared field by field: by name, then by the mapping file. What C converts by itself (numbers, enumerations)
-is converted; a pointer stays what it is if it still points to the same type; what would need a meaning that only a
-person knows is a *problem*.
+Records are compared field by field: by name, then by the mapping file. What C converts by itself (numbers,
+enumerations) is converted; a pointer stays what it is if it still points to the same type; what would need a meaning
+that only a person knows is a *problem*.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import NamedTuple
 from upstare.model.description import Field, Type
 from upstare.patch.compare import Comparison
 from upstare.patch.mapping import is_name
-from upstare.patch.user import UserTransformers
+from upstare.patch.user import BACKWARD, UserFunction, UserTransformers
 
 _ARITHMETIC = frozenset({"int", "float", "bool", "enum"})
 _QUALIFIER = re.compile(r"\b(?:const|volatile|restrict|__restrict|_Atomic)\b")
@@ -63,7 +63,7 @@ class Relation:
     element: Relation | None = None  # Kind.ARRAY
     count: int = 0  # Kind.ARRAY: elements that both have
     lost: int = 0  # Kind.ARRAY: elements that only the old one has
-    user: str | None = None  # Kind.USER: the function
+    user: UserFunction | None = None  # Kind.USER
 
     def problems(self, path: str = "") -> Iterator[Problem]:
         """Everything in the value that a person must decide."""
@@ -91,8 +91,8 @@ class Relations:
 
     def of(self, old: str, new: str, name: str | None = None) -> Relation:
         """The relation of two types. ``name``: the user may have written a transformer for the object of this name."""
-        if name is not None and (function := self._user.find(name)) is not None:
-            return Relation(Kind.USER, old, new, user=function)
+        if name is not None and (special := self._by_user(old, new, name)) is not None:
+            return special
         known = self._known.get((old, new))
         if known is None:
             known = self._known[old, new] = self._relate(old, new)
@@ -116,6 +116,14 @@ class Relations:
             if old.hash != new.hash and self.of(old.key, new.key).kind is not Kind.SAME:
                 pairs.append((old, new))
         return pairs
+
+    def _by_user(self, old: str, new: str, *names: str) -> Relation | None:
+        for name in names:
+            if (function := self._user.find(name)) is not None:
+                return Relation(Kind.USER, old, new, user=function)
+            if self._user.lacks(name):
+                return Relation(Kind.NONE, old, new, f"there is no {BACKWARD}{name} for the way back")
+        return None
 
     def _relate(self, old_key: str, new_key: str) -> Relation:
         old, new = self.old_type(old_key), self.new_type(new_key)
@@ -155,9 +163,9 @@ class Relations:
         )
 
     def _relate_records(self, old_key: str, new_key: str, old: Type, new: Type) -> Relation:
-        function = self._user.find(tag_of(new)) or self._user.find(tag_of(old))
-        if function is not None and old.hash != new.hash:
-            return Relation(Kind.USER, old_key, new_key, user=function)
+        special = self._by_user(old_key, new_key, tag_of(new), tag_of(old)) if old.hash != new.hash else None
+        if special is not None:
+            return special
         if self.renamed(normal(old.key)) != normal(new.key):
             return Relation(Kind.NONE, old_key, new_key, "it is another record")
         if old.hash == new.hash and old.size == new.size:

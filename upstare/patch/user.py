@@ -8,6 +8,9 @@ can name them. What it defines under these names replaces what would be generate
     int upstare_transform_main_table(struct table *const *old, struct map **new);      for the local table of main
 
 Types whose layout differs between the versions, or that only the old one has, are called ``old_`` in the old version.
+The way back is ``upstare_restore_...`` with the types exchanged; without it, what ``upstare_transform_...`` made cannot
+be rolled back.
+
 A function that returns int calls the update off by returning anything but 0. A third parameter, ``struct
 upstare_context *``, is what ``upstare_refuse`` wants in order to say why. Functions of the new version can be called.
 """
@@ -19,15 +22,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pycparser import c_ast, c_parser  # type: ignore[import-untyped]
+from pycparser import c_ast, c_parser
 
 from upstare.errors import UsageError
 
-PREFIX = "upstare_transform_"
+FORWARD, BACKWARD = "upstare_transform_", "upstare_restore_"
 
-_DEFINITION = re.compile(rf"^[^\S\n]*((?:\w[\w\s*]*?[\s*])({PREFIX}\w+)\s*\(([^(){{}};]*)\))\s*\{{", re.MULTILINE)
+_DEFINITION = re.compile(
+    rf"^[^\S\n]*((?:\w[\w\s*]*?[\s*])((?:{FORWARD}|{BACKWARD})\w+)\s*\([^{{}};]*\))\s*\{{", re.MULTILINE
+)
 _NOISE = re.compile(r"/\*.*?\*/|//[^\n]*|\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'", re.DOTALL)
-_PRELUDE = """
+TYPEDEFS = """
 typedef int FILE, size_t, ssize_t, off_t, time_t, pid_t, int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t,
     uint32_t, uint64_t, intptr_t, uintptr_t, bool, socklen_t, uid_t, gid_t, mode_t, va_list;
 """
@@ -45,20 +50,28 @@ class UserFunction:
 
 @dataclass
 class UserTransformers:
-    """The functions of a transformers file, and which of them were of use."""
+    """The functions of a transformers file for one direction, and which of them were of use."""
 
     path: Path | None = None
     text: str = ""
     functions: dict[str, UserFunction] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
+    prefix: str = FORWARD
 
-    def find(self, name: str) -> str | None:
+    def reverse(self) -> UserTransformers:
+        """The same file for the way back."""
+        return UserTransformers(self.path, self.text, self.functions, self.used, BACKWARD)
+
+    def find(self, name: str) -> UserFunction | None:
         """The function for the type or variable ``name``, if the user wrote one."""
-        function = PREFIX + name
-        if not name or function not in self.functions:
-            return None
-        self.used.add(function)
+        function = self.functions.get(self.prefix + name) if name else None
+        if function is not None:
+            self.used.add(function.name)
         return function
+
+    def lacks(self, name: str) -> bool:
+        """Whether the user wrote only the way there for ``name``, and this is the way back."""
+        return self.prefix == BACKWARD and FORWARD + name in self.functions and BACKWARD + name not in self.functions
 
     def unused(self) -> list[UserFunction]:
         """Functions that nothing asked for: probably misspelt."""
@@ -75,7 +88,7 @@ def read_transformers(path: Path, typedefs: Iterable[str] = ()) -> UserTransform
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read {path}: {error}") from error
-    prelude = _PRELUDE + "".join(f"typedef int {name};\n" for name in sorted(set(typedefs)) if name.isidentifier())
+    prelude = TYPEDEFS + "".join(f"typedef int {name};\n" for name in sorted(set(typedefs)) if name.isidentifier())
     visible = _NOISE.sub(lambda match: re.sub(r"[^\n]", " ", match.group()), text)
     functions = {}
     for match in _DEFINITION.finditer(visible):

@@ -1,0 +1,168 @@
+"""Builds the shared object of a patch: the new image, its transformers and tables, checked before it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from elftools.elf.elffile import ELFFile
+
+from upstare.driver import process
+from upstare.driver.elf import SECTION_DESCRIPTION, SECTION_NOTES, SECTION_POINTS, add_sections, read_section
+from upstare.driver.runtime import include_directory
+from upstare.errors import UpstareError
+from upstare.model.description import Description, unit_text
+from upstare.model.unit import Options, Unit
+from upstare.patch.objects import ObjectIndex
+from upstare.patch.transformers import Direction, generate
+
+if TYPE_CHECKING:
+    from upstare.build import Image
+
+SECTION_OLD_POINTS = ".upstare.oldpoints"
+
+Progress = Callable[[str, int, int], None]
+
+_FLAGS = (
+    "-std=gnu11 -O1 -fPIC -fvisibility=hidden -fno-strict-aliasing -fno-lto -w "
+    "-Werror=incompatible-pointer-types -Werror=implicit-function-declaration -Werror=int-conversion"
+).split()
+
+
+@dataclass(frozen=True)
+class Executable:
+    """An updateable executable: its file, its description, and the bytes that hold it."""
+
+    path: Path
+    description: Description
+    container: bytes
+
+    def units(self) -> list[Unit]:
+        """The units that it was made of."""
+        return [
+            Unit(u.source, unit_text(self.container, u), tuple(u.flags), tuple(u.compiler), u.digest)
+            for u in self.description.units
+        ]
+
+
+def build_payload(
+    old: Executable,
+    new: Executable,
+    forward: Direction,
+    backward: Direction,
+    work: Path,
+    progress: Progress | None = None,
+) -> tuple[bytes, str]:
+    """The shared object of the patch, and the C source of its transformers.
+
+    Raises:
+        UpstareError: a step failed, or the result would not load into the old program.
+    """
+    image = _build_image(new, work, progress)
+    objects = ObjectIndex([*image.objects.values()])
+    try:
+        plan = forward.plan
+        pristine = objects.pristine([*plan.initials, *(move.new for move in plan.moves)])
+        objects.add_entries(entry.function for entry in plan.entries if entry.function is not None)
+        paths = objects.apply(work)
+    finally:
+        objects.close()
+    source = generate(old.description, new.description, forward, backward, pristine)
+    compiler = list(new.description.units[0].compiler)
+    tables = compile_transformers(source, compiler, work)
+    result = work / "patch.so"
+    words = [*map(str, paths), *map(str, image.extra_objects), str(tables), *new.description.link]
+    process.check(
+        [*compiler, "-shared", "-fPIC", "-fno-lto", "-Wl,-Bsymbolic-functions", "-o", str(result), *words],
+        "link the new image",
+    )
+    _verify_symbols(result, old, new, compiler, work)
+    _add_tables(result, old, new, image.description)
+    return result.read_bytes(), source
+
+
+def compile_transformers(source: str, compiler: Sequence[str], work: Path) -> Path:
+    """The object of a generated source.
+
+    Raises:
+        UpstareError: it does not compile; then the user's transformers or the mapping file hold a mistake.
+    """
+    file, result = work / "transformers.c", work / "transformers.o"
+    file.write_text(source)
+    command = [*compiler, *_FLAGS, f"-I{include_directory()}", "-c", str(file), "-o", str(result)]
+    process.check(command, "compile the state transformers")
+    return result
+
+
+def _build_image(new: Executable, work: Path, progress: Progress | None) -> Image:
+    from upstare.build import build_image
+
+    description = new.description
+    options = Options(
+        scheme=description.scheme,
+        placement=description.placement,
+        shared=True,
+        plain_names=frozenset(v.name for v in description.variables if not v.symbol.startswith("up$")),
+    )
+    image = build_image(
+        new.units(), options, work, list(description.link), description.program, description.version, progress
+    )
+    if image.description.build != description.build:
+        raise UpstareError(
+            f"the new image is not the one in {new.path}",
+            hint="build the new executable again with this release of UpStare",
+        )
+    return image
+
+
+def _add_tables(result: Path, old: Executable, new: Executable, description: Description) -> None:
+    from upstare.points.table import build_table
+
+    points = build_table(result, description)
+    before = read_section(old.path, SECTION_POINTS)
+    if before is None:
+        raise UpstareError(f"{old.path} has lost its point table ({SECTION_POINTS})", hint="build it again")
+    add_sections(
+        result,
+        {SECTION_POINTS: points, SECTION_OLD_POINTS: before, SECTION_DESCRIPTION: new.container},
+        remove=[SECTION_NOTES],
+    )
+
+
+def _verify_symbols(result: Path, old: Executable, new: Executable, compiler: list[str], work: Path) -> None:
+    """The patch finds everything it refers to, in the old program or in its libraries.
+
+    A stub with the dynamic symbols of the old program stands for it: executables cannot be linked against.
+    """
+    lines = [".text"]
+    for name, is_thread_local in _exported(old.path):
+        section = '.section .tbss,"awT",@nobits' if is_thread_local else ".data"
+        kind = "@tls_object" if is_thread_local else "@object"
+        lines += [section, f'.globl "{name}"', f'.type "{name}", {kind}', f'"{name}": .zero 1']
+    lines.append('.section .note.GNU-stack,"",@progbits')
+    stub, source = work / "program.so", work / "program.s"
+    source.write_text("\n".join(lines) + "\n")
+    process.check([*compiler, "-shared", "-nostdlib", "-o", str(stub), str(source)], "describe the old program")
+    files = [str(work / "trial.so"), "-Wl,--no-as-needed", str(result), str(stub)]
+    trial = [*compiler, "-shared", "-fno-lto", "-o", *files]
+    try:
+        process.check(
+            [*trial, "-Wl,--no-allow-shlib-undefined", *new.description.link], "resolve the symbols of the new image"
+        )
+    except UpstareError as error:
+        raise UpstareError(f"the new version needs something that the old program does not have: {error}") from error
+
+
+def _exported(path: Path) -> list[tuple[str, bool]]:
+    """Names of the dynamic symbols that an executable defines, and whether each is thread-local."""
+    with path.open("rb") as file:
+        table: Any = ELFFile(file).get_section_by_name(".dynsym")
+        if table is None:
+            return []
+        return [
+            (symbol.name, symbol["st_info"]["type"] == "STT_TLS")
+            for symbol in table.iter_symbols()
+            if symbol.name and symbol["st_shndx"] != "SHN_UNDEF"
+        ]

@@ -1,0 +1,120 @@
+"""What the patch needs from the objects of the new image: initial values, and names for what has none outside.
+
+Objects of the new image that the running program has already are bound to its storage, and static functions cannot be
+seen from other objects. So the patch gives hidden names to the image's own definitions: ``upi$SYMBOL`` is the variable
+in this image, ``upf$ENTRY`` the function behind a stable entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from elftools.elf.elffile import ELFFile
+
+from upstare.driver import process
+from upstare.errors import UpstareError
+from upstare.model.description import Function, Variable
+from upstare.patch.transformers import Pristine, entry_alias, initial_alias
+
+_LARGEST = 1 << 16  # initial values up to this size are copied into the patch's tables
+_ABSOLUTE = 1  # R_X86_64_64
+
+
+@dataclass
+class _Definition:
+    """Where a symbol is defined: object, section (None: common storage) and offset."""
+
+    path: Path
+    section: Any
+    offset: int
+
+
+@dataclass
+class ObjectIndex:
+    """The objects of an image and what they define."""
+
+    paths: list[Path]
+    _definitions: dict[str, _Definition] = field(default_factory=dict)
+    _aliases: dict[Path, dict[str, tuple[str, int, str]]] = field(default_factory=dict)
+    _files: list[Any] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for path in self.paths:
+            file = path.open("rb")
+            self._files.append(file)
+            elf = ELFFile(file)
+            table: Any = elf.get_section_by_name(".symtab")
+            for symbol in table.iter_symbols() if table is not None else ():
+                index = symbol["st_shndx"]
+                if symbol.name.startswith(("up$", "ups$slot$")) and index != "SHN_UNDEF":
+                    section = elf.get_section(index) if isinstance(index, int) else None
+                    self._definitions.setdefault(symbol.name, _Definition(path, section, symbol["st_value"]))
+
+    def close(self) -> None:
+        """No file is open any more."""
+        for file in self._files:
+            file.close()
+
+    def pristine(self, variables: Iterable[Variable]) -> Pristine:
+        """The initial values of these variables; those that hold addresses get an alias."""
+        result = Pristine()
+        for variable in variables:
+            definition = self._definitions.get(variable.symbol)
+            if definition is None:
+                raise UpstareError(f"the new image does not define {variable.symbol} ({variable.file}:{variable.line})")
+            section = definition.section
+            if section is None or section["sh_type"] == "SHT_NOBITS":
+                continue
+            begin, end = definition.offset, definition.offset + variable.size
+            content = section.data()[begin:end]
+            if len(content) <= _LARGEST and not any(begin <= r["r_offset"] < end for r in _relocations(section)):
+                result.content[variable.symbol] = content
+            else:
+                name = result.alias[variable.symbol] = initial_alias(variable)
+                self._add(definition.path, name, section.name, definition.offset, "object")
+        return result
+
+    def add_entries(self, functions: Iterable[Function]) -> None:
+        """Functions with a stable entry get their aliases: the slot's own initial value says where they are."""
+        for function in functions:
+            slot = self._definitions.get(f"ups$slot${function.entry}")
+            if slot is None or slot.section is None:
+                raise UpstareError(f"the new image has no entry for {function.name} ({function.file}:{function.line})")
+            elf = slot.section.elffile
+            for relocation in _relocations(slot.section):
+                if relocation["r_offset"] == slot.offset and relocation["r_info_type"] == _ABSOLUTE:
+                    symbol = elf.get_section_by_name(".symtab").get_symbol(relocation["r_info_sym"])
+                    break
+            else:
+                raise UpstareError(f"the entry of {function.name} does not lead to a function")
+            if not isinstance(symbol["st_shndx"], int):
+                raise UpstareError(f"the entry of {function.name} leads out of its unit")
+            section = elf.get_section(symbol["st_shndx"]).name
+            offset = symbol["st_value"] + relocation["r_addend"]
+            self._add(slot.path, entry_alias(function), section, offset, "function")
+
+    def apply(self, work: Path) -> list[Path]:
+        """The objects, those that get aliases as copies in ``work``."""
+        result = []
+        for number, path in enumerate(self.paths):
+            aliases = self._aliases.get(path)
+            if aliases is None:
+                result.append(path)
+                continue
+            copy = work / f"aliased{number}.o"
+            words = [f"--add-symbol={n}={s}:{o:#x},global,{kind}" for n, (s, o, kind) in sorted(aliases.items())]
+            process.check(["objcopy", *words, str(path), str(copy)], f"name the functions and variables of {path}")
+            result.append(copy)
+        return result
+
+    def _add(self, path: Path, name: str, section: str, offset: int, kind: str) -> None:
+        self._aliases.setdefault(path, {})[name] = (section, offset, kind)
+
+
+def _relocations(section: Any) -> Iterable[Any]:
+    """The relocations of a section of an object."""
+    found = section.elffile.get_section_by_name(f".rela{section.name}")
+    return () if found is None else found.iter_relocations()
