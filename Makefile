@@ -8,8 +8,9 @@ RUN := $(VENV)/bin/python
 demo: $(VENV)/ready
 	$(RUN) examples/demo.py
 
+# With STATUS=FILE the exit code of pytest goes there, and its summary stays the last line whatever it is.
 test: lint
-	$(RUN) -m pytest
+	$(RUN) -m pytest $(if $(STATUS),; echo $$? >$(STATUS))
 
 bench: $(VENV)/ready
 	$(RUN) -m pytest bench --benchmark-only

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from driver.place import Place
+
+from tests.driver.place import Place
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from driver.place import Place
 
+from tests.driver.place import Place
 from upstare.driver import elf, embed
 
 PASSED_ON = [

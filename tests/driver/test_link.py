@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 import pytest
-from driver.place import Place
 
+from tests.driver.place import Place
 from upstare.driver import elf
 from upstare.model.description import unit_text, unpack
 

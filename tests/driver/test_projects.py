@@ -6,8 +6,8 @@ import shlex
 import shutil
 
 import pytest
-from driver.place import CC, Place
 
+from tests.driver.place import CC, Place
 from upstare.driver import elf
 
 CONFIGURE_AC = """\

@@ -1,7 +1,8 @@
 """The runtime as one relocatable object, made once for each compiler and kept in the cache.
 
 All code of the runtime is put into the section ``upstare_rt``. Its name is a C identifier, so the linker provides
-``__start_upstare_rt`` and ``__stop_upstare_rt``: the runtime can tell its own code from the program's.
+``__start_upstare_rt`` and ``__stop_upstare_rt``: the runtime can tell its own code from the program's. What the
+runtime's files share among themselves is local to the object, so no name of a program can clash with it.
 """
 
 from __future__ import annotations
@@ -17,9 +18,12 @@ from upstare.errors import UpstareError
 
 CODE_SECTION = "upstare_rt"
 
+# What stands in for the C library's start function (see START in link.py); hidden, but the linker must find it.
+ENTRY = "__wrap___libc_start_main"
+
 FLAGS = (
-    "-std=gnu11 -O2 -g0 -fPIC -fvisibility=hidden -fno-stack-protector -fasynchronous-unwind-tables -fno-lto "
-    "-Wall -Wextra"
+    "-std=gnu11 -D_GNU_SOURCE= -O2 -g0 -fPIC -fvisibility=hidden -fno-stack-protector -fasynchronous-unwind-tables "
+    "-fno-lto -Wall -Wextra"
 ).split()
 
 
@@ -67,7 +71,7 @@ def _key(compiler: Sequence[str]) -> str:
     """Digest of everything that goes into the object, the version of the compiler included."""
     root = runtime_directory()
     digest = hashlib.sha256()
-    for word in (*compiler, *FLAGS, CODE_SECTION):
+    for word in (*compiler, *FLAGS, CODE_SECTION, "localize-hidden"):
         digest.update(word.encode() + b"\0")
     digest.update(process.check([*compiler, "--version"], "ask the compiler for its version"))
     for path in sorted(p for p in root.rglob("*") if p.suffix in (".c", ".h", ".S", ".toml", ".inc")):
@@ -84,7 +88,7 @@ def _build(compiler: Sequence[str], cache: Cache, key: str) -> Path:
         linked = Path(scratch, "runtime.o")
         words = [*compiler, "-r", "-nostdlib", "-fno-lto", "-o", str(linked), *map(str, objects)]
         process.check(words, "link the runtime")
-        _gather_code(linked)
+        _finish_object(linked)
         return cache.put(key, linked)
 
 
@@ -107,9 +111,9 @@ def _finish(file: Path, child: process.Child) -> None:
     process.finish(child, child.wait(), f"compile the runtime ({file.name})")
 
 
-def _gather_code(path: Path) -> None:
-    """All code of the object is in sections named CODE_SECTION."""
+def _finish_object(path: Path) -> None:
+    """All code of the object is in sections named CODE_SECTION; of its symbols only the exported ones are global."""
     names = {s.name for s in elf.read(path).sections if s.flags & elf.SHF_EXECINSTR and s.name.startswith(".text")}
     renames = [word for name in sorted(names) for word in ("--rename-section", f"{name}={CODE_SECTION}")]
-    if renames:
-        process.check(["objcopy", *renames, str(path)], "name the runtime's code")
+    symbols = ["--localize-hidden", f"--globalize-symbol={ENTRY}"]
+    process.check(["objcopy", *renames, *symbols, str(path)], "finish the runtime")
