@@ -39,6 +39,10 @@ enum ups_place ups_blocking_classify(const void *context);
  * must be installed with SA_RESTART (what the kernel can restart is then found as BEFORE) and a full sa_mask. handler. */
 void ups_blocking_set_stop(void *context);
 
+/* A bit of ups_thread.attention, besides the core's own: only to get the thread out of the region for a moment, so that
+ * it sees that it was cancelled. ups_blocking_stop clears it with the others. */
+#define UPS_ATTENTION_CANCEL 0x80u
+
 /* ---- For the core: frames ------------------------------------------------------------------------------------------ */
 
 /* Frames of blocking calls have function ids in 1 .. UPS_BLOCKING_IDS-1, the same in all versions; no mapping concerns
@@ -59,6 +63,7 @@ void ups_signals_trap(int signal, siginfo_t *info, void *context);
 
 /* Removes the signals that are never blocked in transformed code (SIGTRAP, UPS_SIGNAL). any. */
 void ups_signals_filter(sigset_t *set);
+uint64_t ups_mask_filter(uint64_t mask); /* of the kernel's form of a set */
 
 /* ---- Inside this part ---------------------------------------------------------------------------------------------- */
 

@@ -124,6 +124,7 @@ long ups_call_issue(struct ups_call *call, long number, long a, long b, long c, 
   if (call->interruption == UPS_RESTARTS) {
     cp.count = &ups_handlers_run.interrupting;
     cp.seen = call->seen_interrupting;
+    call->seen_any = ups_handlers_run.any; /* for ups_call_cut: what ran while something was being moved */
   } else if (call->interruption == UPS_INTERRUPTS) {
     cp.count = &ups_handlers_run.any;
     cp.seen = call->seen_any;

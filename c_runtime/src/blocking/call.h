@@ -74,6 +74,8 @@ enum ups_interruption {
   UPS_INSENSITIVE /* nothing: the call never answers EINTR */
 };
 
+#define UPS_SCANF_POINTERS 16
+
 struct ups_call {
   uint16_t op;           /* enum ups_op */
   uint8_t interruption;  /* enum ups_interruption */
@@ -81,7 +83,7 @@ struct ups_call {
   uint8_t timed;         /* `until` holds */
   uint8_t contended;     /* of a lock word: others may be asleep on it */
   uint16_t state;        /* of the operation */
-  uint32_t seen_any;     /* handlers that had run when the call began */
+  uint32_t seen_any;     /* handlers that had run when the call began (UPS_RESTARTS: at its last issue) */
   uint32_t seen_interrupting;
   int32_t clock;         /* that `until` is on */
   struct timespec until; /* when the wait is over (absolute) */
@@ -89,6 +91,7 @@ struct ups_call {
   uint64_t progress;     /* bytes or messages done */
   uint64_t part;         /* ... of the message being sent; of the operation */
   uint64_t mask;         /* a kernel signal set */
+  void *pointer[UPS_SCANF_POINTERS]; /* scanf's arguments; not set by others */
 };
 
 /* ---- call.c ---------------------------------------------------------------------------------------------------------- */

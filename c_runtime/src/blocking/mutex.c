@@ -1,0 +1,91 @@
+/*
+ * pthread_mutex_lock, timedlock, clocklock.
+ *
+ * The mutex stays glibc's: it is taken by pthread_mutex_trylock, which knows about owners and recursion, and given back
+ * by pthread_mutex_unlock. Only the sleep is ours, on the word that glibc itself sleeps on. Robust mutexes, those that
+ * inherit or protect priority (the kernel keeps their waiters) and elided ones are left to glibc altogether; a thread
+ * that waits for one of them waits in a library call.
+ */
+#include "call.h"
+
+#include "../runtime.h"
+
+UPS_EXPORT __typeof__(pthread_mutex_lock) upstare_pthread_mutex_lock;
+UPS_EXPORT __typeof__(pthread_mutex_timedlock) upstare_pthread_mutex_timedlock;
+UPS_EXPORT __typeof__(pthread_mutex_clocklock) upstare_pthread_mutex_clocklock;
+
+/* Bits of pthread_mutex_t.__data.__kind (glibc, pthreadP.h). */
+enum {
+  KIND_TYPE = 3,
+  KIND_ROBUST = 16,
+  KIND_PRIO_INHERIT = 32,
+  KIND_PRIO_PROTECT = 64,
+  KIND_SHARED = 128,
+  KIND_ELISION = 256,
+  KIND_FOREIGN = KIND_ROBUST | KIND_PRIO_INHERIT | KIND_PRIO_PROTECT | KIND_ELISION
+};
+
+static int try_lock(void *mutex) { return pthread_mutex_trylock(mutex); }
+
+static int real_lock(const struct ups_call *call, pthread_mutex_t *mutex) {
+  if (!call->timed)
+    return pthread_mutex_lock(mutex);
+  if (call->clock == CLOCK_REALTIME)
+    return pthread_mutex_timedlock(mutex, &call->until);
+  return pthread_mutex_clocklock(mutex, call->clock, &call->until);
+}
+
+/* What the slow path has to say before it waits: 0, or an error number. */
+static int refuse(const struct ups_call *call, const pthread_mutex_t *mutex) {
+  if (call->timed && !ups_time_valid(&call->until))
+    return EINVAL;
+  if ((mutex->__data.__kind & KIND_TYPE) == PTHREAD_MUTEX_ERRORCHECK && mutex->__data.__owner == ups_gettid())
+    return EDEADLK;
+  return 0;
+}
+
+long ups_mutex_lock_for(struct ups_call *call, pthread_mutex_t *mutex) {
+  int kind = mutex->__data.__kind;
+  if (kind & KIND_FOREIGN)
+    return -real_lock(call, mutex);
+  if (!call->contended) {
+    int error = pthread_mutex_trylock(mutex);
+    if (error == EBUSY)
+      error = refuse(call, mutex);
+    else
+      return -error;
+    if (error)
+      return -error;
+  }
+  return ups_word_lock(call, &mutex->__data.__lock, kind & KIND_SHARED, try_lock, mutex);
+}
+
+long ups_run_mutex_lock(struct ups_call *call) {
+  long result = ups_mutex_lock_for(call, (pthread_mutex_t *)call->argument[0]);
+  return result == UPS_CP_UNROLLED ? 0 : -result;
+}
+
+static int lock(pthread_mutex_t *mutex, clockid_t clock, const struct timespec *until) {
+  struct ups_call call;
+  ups_call_begin(&call, UPS_OP_MUTEX_LOCK, UPS_INSENSITIVE);
+  call.argument[0] = (long)mutex;
+  if (until) {
+    call.timed = 1;
+    call.clock = clock;
+    call.until = *until;
+  }
+  return (int)ups_call_run(&call);
+}
+
+int upstare_pthread_mutex_lock(pthread_mutex_t *mutex) { return lock(mutex, 0, NULL); }
+
+int upstare_pthread_mutex_timedlock(pthread_mutex_t *restrict mutex, const struct timespec *restrict until) {
+  return lock(mutex, CLOCK_REALTIME, until);
+}
+
+int upstare_pthread_mutex_clocklock(pthread_mutex_t *restrict mutex, clockid_t clock,
+                                    const struct timespec *restrict until) {
+  if (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC)
+    return EINVAL;
+  return lock(mutex, clock, until);
+}

@@ -1,0 +1,151 @@
+/*
+ * read, readv, recv, recvfrom, recvmsg, recvmmsg.
+ */
+#include "transfer.h"
+
+UPS_EXPORT __typeof__(read) upstare_read;
+UPS_EXPORT __typeof__(readv) upstare_readv;
+UPS_EXPORT __typeof__(recv) upstare_recv;
+UPS_EXPORT __typeof__(recvfrom) upstare_recvfrom;
+UPS_EXPORT __typeof__(recvmsg) upstare_recvmsg;
+UPS_EXPORT __typeof__(recvmmsg) upstare_recvmmsg;
+
+/* A read that moved anything is complete, however little it is. */
+long ups_run_read(struct ups_call *call) {
+  return ups_call_return(ups_transfer(call, POLLIN, SYS_read, call->argument[1], call->argument[2], 0, 0, 0));
+}
+
+long ups_run_readv(struct ups_call *call) {
+  return ups_call_return(ups_transfer(call, POLLIN, SYS_readv, call->argument[1], call->argument[2], 0, 0, 0));
+}
+
+/* Only with MSG_WAITALL does a receive go on after the first data. */
+static bool waits_for_all(int flags) { return (flags & MSG_WAITALL) && !(flags & (MSG_PEEK | MSG_DONTWAIT)); }
+
+long ups_run_recvfrom(struct ups_call *call) {
+  const long *argument = call->argument;
+  for (;;) {
+    long result = ups_transfer(call, POLLIN, SYS_recvfrom, argument[1] + (long)call->progress,
+                               argument[2] - (long)call->progress, argument[3], argument[4], argument[5]);
+    if (!waits_for_all((int)argument[3]) || !ups_transfer_goes_on(call, &result, (uint64_t)argument[2]))
+      return ups_call_return(result);
+  }
+}
+
+long ups_run_recvmsg(struct ups_call *call) {
+  struct msghdr *message = (struct msghdr *)call->argument[1];
+  int flags = (int)call->argument[2];
+  for (;;) {
+    struct msghdr rest;
+    struct iovec first;
+    bool more = call->progress > 0;
+    if (more) { /* the address and the control data came with the first part */
+      rest = (struct msghdr){.msg_iovlen = message->msg_iovlen};
+      rest.msg_iov =
+          (struct iovec *)ups_vector_rest(message->msg_iov, &rest.msg_iovlen, call->progress, &first);
+    }
+    long result = ups_transfer(call, POLLIN, SYS_recvmsg, (long)(more ? &rest : message), flags, 0, 0, 0);
+    if (!waits_for_all(flags) ||
+        !ups_transfer_goes_on(call, &result, ups_vector_size(message->msg_iov, message->msg_iovlen)))
+      return ups_call_return(result);
+  }
+}
+
+/*
+ * The kernel looks at the timeout only after a message has come; so does this. What is left of it is written back, as
+ * the kernel does. `progress` counts messages; the rest is waited for as long as the kernel would have.
+ */
+long ups_run_recvmmsg(struct ups_call *call) {
+  struct mmsghdr *messages = (struct mmsghdr *)call->argument[1];
+  uint64_t count = (uint64_t)(unsigned)call->argument[2];
+  int flags = (int)call->argument[3];
+  struct timespec *timeout = (struct timespec *)call->argument[4];
+  struct timespec until = {call->argument[5], (long)call->part};
+  long result;
+  for (;;) {
+    struct timespec left;
+    if (timeout)
+      left = ups_time_left(CLOCK_MONOTONIC, until);
+    result = ups_transfer(call, POLLIN, SYS_recvmmsg, (long)(messages + call->progress), (long)(count - call->progress),
+                          flags, (long)(timeout ? &left : NULL), 0);
+    if (result < 0) {
+      if (result != UPS_CP_UNROLLED && call->progress)
+        result = (long)call->progress;
+      break;
+    }
+    call->progress += (uint64_t)result;
+    result = (long)call->progress;
+    if (call->place != UPS_PLACE_DONE || call->progress >= count || (flags & (MSG_WAITFORONE | MSG_DONTWAIT)))
+      break;
+    if (timeout) {
+      left = ups_time_left(CLOCK_MONOTONIC, until);
+      if (!left.tv_sec && !left.tv_nsec)
+        break;
+    }
+    long status = ups_call_cut(call);
+    if (status == UPS_CP_UNROLLED)
+      result = status;
+    if (status)
+      break;
+  }
+  if (timeout && result > 0)
+    *timeout = ups_time_left(CLOCK_MONOTONIC, until);
+  return ups_call_return(result);
+}
+
+ssize_t upstare_read(int fd, void *buffer, size_t size) {
+  struct ups_call call;
+  ups_transfer_begin(&call, UPS_OP_READ, fd);
+  call.argument[1] = (long)buffer;
+  call.argument[2] = (long)size;
+  return ups_call_run(&call);
+}
+
+ssize_t upstare_readv(int fd, const struct iovec *vector, int count) {
+  struct ups_call call;
+  ups_transfer_begin(&call, UPS_OP_READV, fd);
+  call.argument[1] = (long)vector;
+  call.argument[2] = count;
+  return ups_call_run(&call);
+}
+
+ssize_t upstare_recvfrom(int fd, void *restrict buffer, size_t size, int flags, __SOCKADDR_ARG address,
+                         socklen_t *restrict length) {
+  struct ups_call call;
+  ups_transfer_begin(&call, UPS_OP_RECVFROM, fd);
+  call.argument[1] = (long)buffer;
+  call.argument[2] = (long)size;
+  call.argument[3] = flags;
+  call.argument[4] = (long)address.__sockaddr__;
+  call.argument[5] = (long)length;
+  return ups_call_run(&call);
+}
+
+ssize_t upstare_recv(int fd, void *buffer, size_t size, int flags) {
+  return upstare_recvfrom(fd, buffer, size, flags, (struct sockaddr *)NULL, NULL);
+}
+
+ssize_t upstare_recvmsg(int fd, struct msghdr *message, int flags) {
+  struct ups_call call;
+  ups_transfer_begin(&call, UPS_OP_RECVMSG, fd);
+  call.argument[1] = (long)message;
+  call.argument[2] = flags;
+  return ups_call_run(&call);
+}
+
+int upstare_recvmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags, struct timespec *timeout) {
+  struct ups_call call;
+  ups_transfer_begin(&call, UPS_OP_RECVMMSG, fd);
+  if (timeout && (timeout->tv_sec < 0 || !ups_time_valid(timeout)))
+    return (int)ups_call_return(-EINVAL);
+  call.argument[1] = (long)messages;
+  call.argument[2] = count;
+  call.argument[3] = flags;
+  call.argument[4] = (long)timeout;
+  if (timeout) {
+    struct timespec until = ups_time_after(CLOCK_MONOTONIC, *timeout);
+    call.argument[5] = until.tv_sec;
+    call.part = (uint64_t)until.tv_nsec;
+  }
+  return (int)ups_call_run(&call);
+}

@@ -1,0 +1,88 @@
+/*
+ * sem_wait, sem_timedwait, sem_clockwait.
+ *
+ * The semaphore stays glibc's (64-bit form): the value in the low half of a word, the number of those who wait in the
+ * high half, so that sem_post knows whether to wake. A waiter that a stop takes apart is not counted meanwhile; what is
+ * posted then it finds in the value.
+ */
+#include "call.h"
+
+#include <semaphore.h>
+#include <stdatomic.h>
+
+UPS_EXPORT __typeof__(sem_wait) upstare_sem_wait;
+UPS_EXPORT __typeof__(sem_timedwait) upstare_sem_timedwait;
+UPS_EXPORT __typeof__(sem_clockwait) upstare_sem_clockwait;
+
+struct semaphore { /* glibc's struct new_sem */
+  _Atomic(uint64_t) data;
+  int shared; /* 0, or 128: between processes */
+};
+
+#define ONE_WAITER (1ull << 32)
+
+_Static_assert(sizeof(struct semaphore) <= sizeof(sem_t) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "layout of sem_t");
+
+static bool try_wait(struct semaphore *semaphore) {
+  uint64_t data = atomic_load_explicit(&semaphore->data, memory_order_relaxed);
+  while ((uint32_t)data)
+    if (atomic_compare_exchange_weak_explicit(&semaphore->data, &data, data - 1, memory_order_acquire,
+                                              memory_order_relaxed))
+      return true;
+  return false;
+}
+
+static void leave(void *semaphore) { atomic_fetch_sub(&((struct semaphore *)semaphore)->data, ONE_WAITER); }
+
+/* One sleep, counted as a waiter. */
+static long await_post(struct ups_call *call, struct semaphore *semaphore) {
+  long result;
+  atomic_fetch_add(&semaphore->data, ONE_WAITER);
+  if (!ups_cancel_used) {
+    result = ups_word_wait(call, semaphore, 0, semaphore->shared);
+  } else {
+    pthread_cleanup_push(leave, semaphore);
+    result = ups_word_wait(call, semaphore, 0, semaphore->shared);
+    pthread_cleanup_pop(0);
+  }
+  return result;
+}
+
+long ups_run_sem_wait(struct ups_call *call) {
+  struct semaphore *semaphore = (struct semaphore *)call->argument[0];
+  for (;;) {
+    if (try_wait(semaphore))
+      return 0;
+    if (call->timed && !ups_time_valid(&call->until))
+      return ups_call_return(-EINVAL);
+    long result = await_post(call, semaphore);
+    leave(semaphore);
+    if (result == -EINTR || result == -ETIMEDOUT || result == UPS_CP_UNROLLED)
+      return ups_call_return(result);
+  }
+}
+
+static int wait(sem_t *semaphore, clockid_t clock, const struct timespec *until) {
+  struct ups_call call;
+  /* With a limit the kernel answers EINTR after any handler, without one it minds SA_RESTART. */
+  ups_call_begin(&call, UPS_OP_SEM_WAIT, until ? UPS_INTERRUPTS : UPS_RESTARTS);
+  call.argument[0] = (long)semaphore;
+  if (until) {
+    call.timed = 1;
+    call.clock = clock;
+    call.until = *until;
+  }
+  return (int)ups_call_run(&call);
+}
+
+int upstare_sem_wait(sem_t *semaphore) { return wait(semaphore, 0, NULL); }
+
+int upstare_sem_timedwait(sem_t *restrict semaphore, const struct timespec *restrict until) {
+  return wait(semaphore, CLOCK_REALTIME, until);
+}
+
+int upstare_sem_clockwait(sem_t *restrict semaphore, clockid_t clock, const struct timespec *restrict until) {
+  if (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC)
+    return (int)ups_call_return(-EINVAL);
+  return wait(semaphore, clock, until);
+}

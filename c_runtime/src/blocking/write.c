@@ -1,0 +1,197 @@
+/*
+ * write, writev, send, sendto, sendmsg, sendmmsg.
+ *
+ * A blocking write on a stream returns when everything is written. One that a stop cut short goes on with the rest, so
+ * the program sees one write. If the rest fails, what was written is the answer, and as with one write there is no
+ * SIGPIPE then (on sockets; on pipes the kernel itself sends one).
+ */
+#include "transfer.h"
+
+#include <unistd.h>
+
+UPS_EXPORT __typeof__(write) upstare_write;
+UPS_EXPORT __typeof__(writev) upstare_writev;
+UPS_EXPORT __typeof__(send) upstare_send;
+UPS_EXPORT __typeof__(sendto) upstare_sendto;
+UPS_EXPORT __typeof__(sendmsg) upstare_sendmsg;
+UPS_EXPORT __typeof__(sendmmsg) upstare_sendmmsg;
+
+/* The rest of a write, as a send that raises no signal if `fd` is a socket. */
+static long write_rest(struct ups_call *call, const struct iovec *vector, size_t count) {
+  struct msghdr message = {.msg_iov = (struct iovec *)vector, .msg_iovlen = count};
+  long result = ups_transfer(call, POLLOUT, SYS_sendmsg, (long)&message, MSG_NOSIGNAL, 0, 0, 0);
+  if (result != -ENOTSOCK)
+    return result;
+  return ups_transfer(call, POLLOUT, SYS_writev, (long)vector, (long)count, 0, 0, 0);
+}
+
+long ups_run_write(struct ups_call *call) {
+  char *buffer = (char *)call->argument[1];
+  size_t size = (size_t)call->argument[2];
+  for (;;) {
+    struct iovec rest = {buffer + call->progress, size - call->progress};
+    long result = call->progress ? write_rest(call, &rest, 1)
+                                 : ups_transfer(call, POLLOUT, SYS_write, (long)buffer, (long)size, 0, 0, 0);
+    if (!ups_transfer_goes_on(call, &result, size))
+      return ups_call_return(result);
+  }
+}
+
+long ups_run_writev(struct ups_call *call) {
+  const struct iovec *vector = (const struct iovec *)call->argument[1];
+  for (;;) {
+    size_t count = (size_t)call->argument[2];
+    struct iovec first;
+    long result;
+    if (call->progress) {
+      const struct iovec *rest = ups_vector_rest(vector, &count, call->progress, &first);
+      result = write_rest(call, rest, count);
+    } else {
+      result = ups_transfer(call, POLLOUT, SYS_writev, (long)vector, (long)count, 0, 0, 0);
+    }
+    if (result < 0 || call->place != UPS_PLACE_DONE) { /* not cut: spares looking at the vector */
+      if (result >= 0)
+        result += (long)call->progress;
+      else if (call->progress && result != UPS_CP_UNROLLED)
+        result = (long)call->progress;
+      return ups_call_return(result);
+    }
+    if (!ups_transfer_goes_on(call, &result, ups_vector_size(vector, (size_t)call->argument[2])))
+      return ups_call_return(result);
+  }
+}
+
+long ups_run_sendto(struct ups_call *call) {
+  const long *argument = call->argument;
+  for (;;) {
+    long result = ups_transfer(call, POLLOUT, SYS_sendto, argument[1] + (long)call->progress,
+                               argument[2] - (long)call->progress,
+                               argument[3] | (call->progress ? MSG_NOSIGNAL : 0), argument[4], argument[5]);
+    if (!ups_transfer_goes_on(call, &result, (uint64_t)argument[2]))
+      return ups_call_return(result);
+  }
+}
+
+/* One message from `progress` bytes on. The control data went with the first part. */
+static long send_message(struct ups_call *call, const struct msghdr *message, int flags, uint64_t progress) {
+  if (!progress)
+    return ups_transfer(call, POLLOUT, SYS_sendmsg, (long)message, flags, 0, 0, 0);
+  struct iovec first;
+  struct msghdr rest = {.msg_iovlen = message->msg_iovlen};
+  rest.msg_iov = (struct iovec *)ups_vector_rest(message->msg_iov, &rest.msg_iovlen, progress, &first);
+  return ups_transfer(call, POLLOUT, SYS_sendmsg, (long)&rest, flags | MSG_NOSIGNAL, 0, 0, 0);
+}
+
+long ups_run_sendmsg(struct ups_call *call) {
+  const struct msghdr *message = (const struct msghdr *)call->argument[1];
+  for (;;) {
+    long result = send_message(call, message, (int)call->argument[2], call->progress);
+    if (result < 0 || call->place != UPS_PLACE_DONE) {
+      if (result >= 0)
+        result += (long)call->progress;
+      else if (call->progress && result != UPS_CP_UNROLLED)
+        result = (long)call->progress;
+      return ups_call_return(result);
+    }
+    if (!ups_transfer_goes_on(call, &result, ups_vector_size(message->msg_iov, message->msg_iovlen)))
+      return ups_call_return(result);
+  }
+}
+
+/*
+ * `progress` counts messages that are sent to the last byte, `part` the bytes of the next one. The kernel too stops at a
+ * message that it could send only in part.
+ */
+long ups_run_sendmmsg(struct ups_call *call) {
+  struct mmsghdr *messages = (struct mmsghdr *)call->argument[1];
+  uint64_t count = (uint64_t)(unsigned)call->argument[2];
+  int flags = (int)call->argument[3];
+  for (;;) {
+    struct mmsghdr *next = messages + call->progress;
+    bool inside = call->part > 0;
+    long result = inside ? send_message(call, &next->msg_hdr, flags, call->part)
+                         : ups_transfer(call, POLLOUT, SYS_sendmmsg, (long)next, (long)(count - call->progress), flags,
+                                        0, 0);
+    if (result < 0) {
+      uint64_t sent = call->progress + inside;
+      if (result != UPS_CP_UNROLLED && sent)
+        result = (long)sent;
+      return ups_call_return(result);
+    }
+    if (inside) {
+      call->part += (uint64_t)result;
+      next->msg_len = (unsigned)call->part;
+    } else if (result > 0) {
+      call->progress += (uint64_t)result - 1;
+      next = messages + call->progress;
+      call->part = next->msg_len;
+    } else {
+      return (long)call->progress;
+    }
+    bool whole = call->part >= ups_vector_size(next->msg_hdr.msg_iov, next->msg_hdr.msg_iovlen);
+    if (whole && call->progress + 1 == count)
+      return (long)count;
+    /* After a rest that was sent on its own, the messages behind it are still to come. */
+    bool cut = call->place == UPS_PLACE_DONE && (whole || ups_transfer_stream((int)call->argument[0]));
+    if (!cut && !(inside && whole))
+      return (long)call->progress + 1;
+    if (whole) {
+      call->progress++;
+      call->part = 0;
+    }
+    if (cut) {
+      long status = ups_call_cut(call);
+      if (status)
+        return status == UPS_CP_UNROLLED ? 0 : (long)(call->progress + (call->part > 0));
+    }
+  }
+}
+
+ssize_t upstare_write(int fd, const void *buffer, size_t size) {
+  struct ups_call call;
+  ups_transfer_begin(&call, UPS_OP_WRITE, fd);
+  call.argument[1] = (long)buffer;
+  call.argument[2] = (long)size;
+  return ups_call_run(&call);
+}
+
+ssize_t upstare_writev(int fd, const struct iovec *vector, int count) {
+  struct ups_call call;
+  ups_transfer_begin(&call, UPS_OP_WRITEV, fd);
+  call.argument[1] = (long)vector;
+  call.argument[2] = count;
+  return ups_call_run(&call);
+}
+
+ssize_t upstare_sendto(int fd, const void *buffer, size_t size, int flags, __CONST_SOCKADDR_ARG address,
+                       socklen_t length) {
+  struct ups_call call;
+  ups_transfer_begin(&call, UPS_OP_SENDTO, fd);
+  call.argument[1] = (long)buffer;
+  call.argument[2] = (long)size;
+  call.argument[3] = flags;
+  call.argument[4] = (long)address.__sockaddr__;
+  call.argument[5] = length;
+  return ups_call_run(&call);
+}
+
+ssize_t upstare_send(int fd, const void *buffer, size_t size, int flags) {
+  return upstare_sendto(fd, buffer, size, flags, (const struct sockaddr *)NULL, 0);
+}
+
+ssize_t upstare_sendmsg(int fd, const struct msghdr *message, int flags) {
+  struct ups_call call;
+  ups_transfer_begin(&call, UPS_OP_SENDMSG, fd);
+  call.argument[1] = (long)message;
+  call.argument[2] = flags;
+  return ups_call_run(&call);
+}
+
+int upstare_sendmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags) {
+  struct ups_call call;
+  ups_transfer_begin(&call, UPS_OP_SENDMMSG, fd);
+  call.argument[1] = (long)messages;
+  call.argument[2] = count;
+  call.argument[3] = flags;
+  return (int)ups_call_run(&call);
+}
