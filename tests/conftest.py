@@ -1,46 +1,5 @@
-"""Fixtures that several directories of tests share: built examples, fetched and built real programs."""
+"""Fixtures that several directories of tests share."""
 
-from __future__ import annotations
+from tests.support.fixtures import compile_cache, kvserver, tinyproxy
 
-import os
-from pathlib import Path
-
-import pytest
-
-from tests.support.build import Builder, build_kvserver
-from tests.support.tinyproxy import Version, build_tinyproxy
-from tests.support.tool import REPOSITORY
-
-
-@pytest.fixture(scope="session", autouse=True)
-def compile_cache() -> None:
-    """One compile cache for all tests, kept between runs; the user's own is left alone."""
-    os.environ.setdefault("UPSTARE_CACHE", str(REPOSITORY / "build" / "test-cache"))
-
-
-@pytest.fixture(scope="session")
-def kvserver(tmp_path_factory: pytest.TempPathFactory) -> Builder:
-    """Executables of the example by version, each built once."""
-    built: dict[tuple[str, bool], Path] = {}
-
-    def build(version: str, updateable: bool = True) -> Path:
-        key = (version, updateable)
-        if key not in built:
-            built[key] = build_kvserver(version, tmp_path_factory.mktemp("kvserver"), updateable)
-        return built[key]
-
-    return build
-
-
-@pytest.fixture(scope="session")
-def tinyproxy(tmp_path_factory: pytest.TempPathFactory) -> Builder:
-    """Executables of tinyproxy by version, each built once."""
-    built: dict[tuple[Version, bool], Path] = {}
-
-    def build(version: Version, updateable: bool = True) -> Path:
-        key = (version, updateable)
-        if key not in built:
-            built[key] = build_tinyproxy(version, tmp_path_factory.mktemp("tinyproxy"), updateable)
-        return built[key]
-
-    return build
+__all__ = ["compile_cache", "kvserver", "tinyproxy"]

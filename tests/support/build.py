@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tests.support.tool import REPOSITORY, UPSTARE, UPSTARE_CC, environment
@@ -41,11 +41,11 @@ def build_kvserver(version: str, directory: Path, updateable: bool = True, **env
     return place / "kvserver"
 
 
-def build_file(source: Path, out: Path, flags: Sequence[str] = C_FLAGS, updateable: bool = True, **env: str) -> Path:
+def build_file(source: Path, out: Path, flags: Sequence[str] = C_FLAGS, env: Mapping[str, str] | None = None) -> Path:
     """One C file compiled and linked in one command, as ``program.c`` in the directory of ``out``."""
     out.parent.mkdir(parents=True, exist_ok=True)
     copy = out.parent / "program.c"
     shutil.copy(source, copy)
-    compiler = [*UPSTARE, "cc"] if updateable else ["cc"]
-    run_build([*compiler, *flags, "program.c", "-o", out.name], out.parent, UPSTARE_VERSION=source.stem, **env)
+    command = [*UPSTARE, "cc", *flags, "program.c", "-o", out.name]
+    run_build(command, out.parent, UPSTARE_VERSION=source.stem, **(env or {}))
     return out

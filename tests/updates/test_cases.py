@@ -29,7 +29,11 @@ from tests.support.process import Program, running
 
 HERE = Path(__file__).parent
 CASES = sorted(path.parent.name for path in HERE.glob("*/case.toml"))
-MODES = {"default": {}, "strict": {"UPSTARE_POINTS": "strict"}, "flag": {"UPSTARE_SCHEME": "flag"}}
+MODES: dict[str, dict[str, str]] = {
+    "default": {},
+    "strict": {"UPSTARE_POINTS": "strict"},
+    "flag": {"UPSTARE_SCHEME": "flag"},
+}
 CHOSEN = os.environ.get("UPSTARE_TEST_MODES", "default").split(",")
 
 
@@ -83,8 +87,8 @@ def test_case(name: str, mode: str, tmp_path: Path) -> None:
     folder = HERE / name
     case = tomllib.loads((folder / "case.toml").read_text())
     flags = [*C_FLAGS, *case.get("flags", [])]
-    old = build_file(folder / "old.c", tmp_path / "old" / "program", flags, **MODES[mode])
-    new = build_file(folder / "new.c", tmp_path / "new" / "program", flags, **MODES[mode])
+    old = build_file(folder / "old.c", tmp_path / "old" / "program", flags, MODES[mode])
+    new = build_file(folder / "new.c", tmp_path / "new" / "program", flags, MODES[mode])
     patch = tmp_path / "case.upatch"
     more = [
         part
