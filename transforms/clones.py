@@ -1,0 +1,280 @@
+"""The two compiled forms of a function, printed from its normal form.
+
+The *fast clone* is the function itself plus its points. The *resume clone* has no parameters: it takes the frame data,
+jumps to the continuation, restores what is live there, and from then on runs the same statements. Kept objects stay
+where they are; the resume clone reaches them through pointers::
+
+    fast clone                          resume clone
+    struct s x; int n;                  struct s x; struct s *p_x = &x; int n;
+    n = f(&x); POINT(1: n, x)           if (0) { r1: p_x = ...; n = ...; if (!phase) goto c1; n = callee(); }
+                                        else n = f(&(*p_x)); POINT(1: n, *p_x) c1: ;
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from transforms import ir
+from transforms.frames import Frame
+from transforms.normal_form import NormalForm, Temporary, c_type, spelling
+from transforms.points import point_text, pointer_name
+from upstare.frontend.functions import Local
+
+
+class Printer:
+    """Prints statements with the user's own line numbers."""
+
+    def __init__(self, form: NormalForm, frame: Frame, identity: str, scheme: str, resume: bool) -> None:
+        self.form, self.frame, self.identity, self.scheme, self.resume = form, frame, identity, scheme, resume
+        self.source = form.source
+        self.out: list[str] = []
+        self.file, self.line = "", -1
+        self._own: frozenset[int] = frozenset()
+
+    # ---- lines ---------------------------------------------------------------------------------------------------
+
+    def at(self, offset: int) -> None:
+        """Make the next text appear at the user's line of ``offset``."""
+        name, line = self.source.locate(offset)
+        if name == self.file and self.line <= line < self.line + 6:
+            self.out.append("\n" * (line - self.line))
+        else:
+            quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+            self.out.append(f'\n# {line} "{quoted}"\n')
+        self.file, self.line = name, line
+
+    def put(self, text: str) -> None:
+        """Text without line ends."""
+        self.out.append(text)
+
+    def text(self) -> str:
+        return "".join(self.out)
+
+    # ---- expressions ---------------------------------------------------------------------------------------------
+
+    def render(self, expr: ir.Expr) -> str:
+        """The text of an expression in this clone."""
+        return "".join(self._segment(s) for s in expr.segments)
+
+    def _segment(self, segment: ir.Segment) -> str:
+        if isinstance(segment, str):
+            return segment
+        if isinstance(segment, ir.Ref):
+            return self.variable(segment.target)
+        if isinstance(segment, ir.Name):
+            return self.frame.c_names.get(segment.target) or self.form.tree.locals[segment.target].name \
+                if segment.target in self.form.tree.locals else self.source.flat(*_word(self.source.text, segment.target))
+        if isinstance(segment, ir.FastOnly):
+            return "" if self.resume else segment.text
+        assert segment is ir.FUNCTION_NAME
+        return f"__upstare_name_{self.form.tree.name}" if self.resume else "__func__"
+
+    def variable(self, target: int) -> str:
+        """How the value of a variable is written in this clone."""
+        name = self.frame.c_names[target]
+        if self.resume and self._remote(target) and target not in self._own:
+            return f"(*__upstare_p_{name})"
+        return name
+
+    def _remote(self, target: int) -> bool:
+        return target in self.frame.slots and self.frame.slots[target].how == "kept"
+
+    # ---- statements ----------------------------------------------------------------------------------------------
+
+    def statements(self, items: Sequence[ir.Statement]) -> None:
+        for item in items:
+            self.statement(item)
+
+    def statement(self, s: ir.Statement) -> None:
+        if not isinstance(s, ir.Block):
+            self.at(s.offset)
+        match s:
+            case ir.Simple():
+                self.put(self.render(s.expr) + "; ")
+            case ir.Declare():
+                self._declare(s)
+            case ir.CallPoint():
+                self._call(s)
+            case ir.PointHere():
+                self._point(s.point)
+                if self.resume:
+                    self.put(f"if (0) {{ upstare_r{s.point.number}: ; {self._restore(s.point)} }} ")
+            case ir.Block():
+                self.put("{ ")
+                self.statements(s.items)
+                self.put("} ")
+            case ir.If():
+                self.put(f"if ({self.render(s.cond)}) {{ ")
+                self.statements(s.then)
+                self.put("} ")
+                if s.otherwise is not None:
+                    self.put("else { ")
+                    self.statements(s.otherwise)
+                    self.put("} ")
+            case ir.Loop():
+                self._loop(s)
+            case ir.Switch():
+                self.put(f"switch ({self.render(s.cond)}) {{ ")
+                self.statements(s.body)
+                self.put("} ")
+            case ir.Mark():
+                self.put(self.render(s.expr) + "; ")
+            case ir.Jump():
+                self.put(f"goto {s.name}; " if s.kind == "goto" else f"{s.kind}; ")
+            case ir.Return():
+                self.put("return; " if s.expr is None else f"return {self.render(s.expr)}; ")
+            case ir.Raw():
+                self.put(s.text + " ")
+
+    def _declare(self, s: ir.Declare) -> None:
+        self._own = frozenset(s.variables)  # in its own initialiser a variable is the new storage
+        self.put(self.render(s.expr) + "; ")
+        self._own = frozenset()
+        if self.resume:
+            for target in s.variables:
+                if self._remote(target):
+                    name = self.frame.c_names[target]
+                    self.put(f"__typeof__({name}) *__upstare_p_{name} = &{name}; ")
+
+    def _call(self, s: ir.CallPoint) -> None:
+        n = s.point.number
+        assign = f"{self.variable(s.result)} = " if s.result is not None else ""
+        call = f"{assign}{self.render(s.call)}; "
+        if self.resume:
+            result = s.point.returns
+            callee = f"(({result or 'void'} (*)(void))upstare_resume_callee())()"
+            self.put(
+                f"if (0) {{ upstare_r{n}: ; {self._restore(s.point)}if (!__upstare_phase) goto upstare_c{n}; "
+                f"{assign}{callee}; }} else {call}"
+            )
+        else:
+            self.put(call)
+        self._point(s.point)
+        if self.resume:
+            self.put(f"upstare_c{n}: ; ")
+
+    def _point(self, point: ir.Point) -> None:
+        line = self.source.locate(point.shown)[1]
+        self.put(point_text(point, self.frame, self.identity, line, self.scheme, self.resume) + " ")
+
+    def _restore(self, point: ir.Point) -> str:
+        parts = []
+        for target in point.live:
+            slot = self.frame.slots[target]
+            if slot.how == "kept":
+                parts.append(
+                    f"{pointer_name(slot)} = (void *)__upstare_own(__upstare_d + {slot.offset}, (void *)&{slot.c_name}, {slot.size}); "
+                )
+            else:
+                parts.append(f"__builtin_memcpy((void *)&{slot.c_name}, __upstare_d + {slot.offset}, {slot.size}); ")
+        return "".join(parts)
+
+    def _loop(self, s: ir.Loop) -> None:
+        label = f"{s.label}: ; " if s.label is not None else ""
+        test = self.render(s.cond) if s.cond is not None else ""
+        if s.kind == "do":
+            self.put("do { ")
+            self.statements(s.body)
+            self.put(label)
+            self.statements(s.before)
+            self.put(f"}} while ({test}); ")
+            return
+        inline_step = not s.step and s.label is None
+        increment = self.render(s.increment) if s.increment is not None else ""
+        if not s.before and inline_step:
+            self.put(f"for (; {test}; {increment}) {{ ")
+            self.statements(s.body)
+            self.put("} ")
+            return
+        self.put(f"for (; ; {increment if inline_step else ''}) {{ ")
+        self.statements(s.before)
+        if s.cond is not None:
+            self.put(f"if (!({test})) break; ")
+        self.statements(s.body)
+        if not inline_step:
+            self.put(label)
+            self.statements(s.step)
+            self.put(f"{increment}; ")
+        self.put("} ")
+
+
+def _word(text: bytes, offset: int) -> tuple[int, int]:
+    end = offset
+    while end < len(text) and (chr(text[end]).isalnum() or text[end] in b"_$"):
+        end += 1
+    return offset, end
+
+
+def _returns(form: NormalForm) -> str | None:
+    """The C type that the function returns, or None for void."""
+    result = form.tree.cursor.result_type.get_canonical()
+    return None if result.spelling == "void" else c_type(result)
+
+
+def _dummy(result: str | None, aggregate: bool) -> str:
+    if result is None:
+        value = "return;"
+    elif aggregate:
+        value = f"{result} __upstare_dummy; return __upstare_dummy;"
+    else:
+        value = "return 0;"
+    return f"if (0) {{ upstare_ret: __attribute__((__cold__)); {value} }} "
+
+
+def print_clones(
+    form: NormalForm, frame: Frame, body: list[ir.Statement], identity: str, scheme: str
+) -> tuple[str, str]:
+    """The new body of the function (braces included), and the text of its resume clone."""
+    from clang.cindex import TypeKind
+
+    tree = form.tree
+    result = _returns(form)
+    kind = tree.cursor.result_type.get_canonical().kind
+    dummy = _dummy(result, kind in (TypeKind.RECORD, TypeKind.VECTOR, TypeKind.EXTVECTOR))
+    implicit = "return 0; " if tree.name == "main" and result is not None else ""
+    externs = " ".join(form.externs.values())
+    temporaries = " ".join(f"{t.c_type} {t.name};" for t in form.temporaries.values())
+
+    fast = Printer(form, frame, identity, scheme, resume=False)
+    fast.at(tree.body.start)
+    fast.put("{ " + externs + " " + temporaries + " ")
+    fast.statements(body)
+    fast.at(max(tree.body.end - 1, tree.body.start))
+    fast.put(implicit + dummy + "}")
+
+    clone = Printer(form, frame, identity, scheme, resume=True)
+    if form.uses_name:
+        clone.put(f'static const char __upstare_name_{tree.name}[] = "{tree.name}"; ')
+    name = f"__upstare_r_{identity}"
+    shape = "int __upstare_unused, ..." if tree.variadic else "void"
+    attributes = '__attribute__((noinline, noclone, used, visibility("hidden"), section(".text.upstare_resume")))'
+    clone.put(f'{result or "void"} {name}({shape}) __asm__("upstare$r${identity}"); ')
+    clone.at(tree.body.start)
+    clone.put(f"{attributes} {result or 'void'} {name}({shape}) {{ {externs} ")
+    clone.put("unsigned __upstare_point, __upstare_phase; ")
+    clone.put("const unsigned char *__upstare_d = upstare_resume_begin(&__upstare_point, &__upstare_phase); ")
+    for local in tree.locals.values():
+        if local.parameter and local.name:
+            c_name = frame.c_names[local.target]
+            clone.put(f"{_parameter_type(local)} {c_name}; ")
+            if clone._remote(local.target):
+                clone.put(f"__typeof__({c_name}) *__upstare_p_{c_name} = &{c_name}; ")
+    clone.put(temporaries + " ")
+    for temporary in form.temporaries.values():
+        if clone._remote(temporary.target):
+            clone.put(f"__typeof__({temporary.name}) *__upstare_p_{temporary.name} = &{temporary.name}; ")
+    clone.put("switch (__upstare_point) { ")
+    clone.put(" ".join(f"case {p.number}: goto upstare_r{p.number};" for p in form.points))
+    clone.put(" default: __builtin_trap(); } ")
+    clone.statements(body)
+    clone.at(max(tree.body.end - 1, tree.body.start))
+    clone.put(implicit + dummy + "}")
+    return fast.text(), clone.text()
+
+
+def _parameter_type(local: Local) -> str:
+    text = c_type(local.ctype)
+    return text
+
+
+__all__ = ["Printer", "Temporary", "print_clones", "spelling"]

@@ -1,0 +1,42 @@
+"""What the whole-program model decided about one unit: the input of its transform, besides the text."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+
+
+@dataclass
+class VariableDecision:
+    """How a variable with static storage is bound: its assembler name, and the name that it gets in C if it moves out
+    of its function."""
+
+    symbol: str
+    static: bool = False
+    c_name: str | None = None
+
+
+@dataclass
+class Decisions:
+    """Everything the transform of a unit depends on apart from its text. Doubles as the cache key."""
+
+    unit: str  # path relative to the build root
+    scheme: str
+    placement: str
+    shared: bool
+    instrumented: list[str] = field(default_factory=list)  # functions of the unit that get points
+    hot: list[str] = field(default_factory=list)  # names, as seen in the unit, whose direct call may unroll
+    hot_types: list[str] = field(default_factory=list)  # function types whose indirect call may unroll
+    blocking: list[str] = field(default_factory=list)
+    redirects: list[str] = field(default_factory=list)  # library names that become upstare_name
+    entries: dict[str, str] = field(default_factory=dict)  # function, as seen in the unit -> entry id
+    define_entries: list[str] = field(default_factory=list)  # those whose entry is made in this unit
+    variables: dict[str, VariableDecision] = field(default_factory=dict)  # file scope, by name
+    statics: dict[str, VariableDecision] = field(default_factory=dict)  # "function:key" of static locals
+    plain_names: list[str] = field(default_factory=list)
+    ids: dict[str, str] = field(default_factory=dict)  # function of the unit -> 16 hex digits
+    entry_points: list[str] = field(default_factory=list)  # functions with a point at their entry
+
+    def key(self) -> str:
+        """A text that is equal for equal decisions."""
+        return json.dumps(asdict(self), sort_keys=True)

@@ -1,0 +1,127 @@
+"""The layout of frame data: which variables have a slot, where, and how a point reaches them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from clang.cindex import TypeKind
+
+from transforms import ir
+from transforms.normal_form import NormalForm, Temporary
+from upstare.frontend.functions import Local, va_extents
+from upstare.frontend.source import SourceText
+from upstare.frontend.types import TypeTable, is_array
+
+KEPT_HEADER = 16
+_FLOATING = {TypeKind.FLOAT, TypeKind.DOUBLE}
+_GENERAL = {
+    TypeKind.BOOL, TypeKind.CHAR_U, TypeKind.UCHAR, TypeKind.USHORT, TypeKind.UINT, TypeKind.ULONG,
+    TypeKind.ULONGLONG, TypeKind.CHAR_S, TypeKind.SCHAR, TypeKind.SHORT, TypeKind.INT, TypeKind.LONG,
+    TypeKind.LONGLONG, TypeKind.POINTER, TypeKind.ENUM, TypeKind.WCHAR,
+}  # fmt: skip
+
+
+@dataclass(eq=False)
+class FrameSlot:
+    """A variable with a place in the frame data. ``how``: 'general', 'floating' (value slots that fit a register),
+    'memory' (value slot of any size) or 'kept'."""
+
+    target: int
+    key: str
+    c_name: str
+    size: int
+    offset: int
+    how: str
+    type_key: str
+    type_name: str
+    variable: Local | Temporary
+
+
+class Frame:
+    """All slots of a function, after liveness."""
+
+    def __init__(self, form: NormalForm, live: dict[ir.Point, frozenset[int]], source: SourceText, types: TypeTable) -> None:
+        self.form = form
+        self.slots: dict[int, FrameSlot] = {}
+        self.size = 0
+        lists = va_extents(form.tree)
+        names: dict[str, int] = {}
+        self.c_names: dict[int, str] = {}
+        for local in form.tree.locals.values():
+            if local.static:
+                continue
+            count = names.get(local.name, 0)
+            names[local.name] = count + 1
+            self.c_names[local.target] = local.name if count == 0 else f"{local.name}__upstare_{count + 1}"
+        for temporary in form.temporaries.values():
+            self.c_names[temporary.target] = temporary.name
+        lasting = [local for local in form.tree.locals.values() if local.kept and not local.static]
+        literals = [t for t in form.temporaries.values() if t.kept]
+        for point in form.points:
+            members = {t for t in live.get(point, frozenset()) if not form.variable(t).kept and self._in_scope(t, point)}
+            for local in lasting:
+                if local.va_list:
+                    self._check_list(local, point, lists, source)
+                elif local.scope[0] <= point.offset < local.scope[1]:
+                    members.add(local.target)
+            members.update(t.target for t in literals)
+            point.live = sorted(members, key=lambda t: (t < 0, abs(t)))
+            for target in point.live:
+                if target not in self.slots:
+                    self._add(target, types)
+
+    def _in_scope(self, target: int, point: ir.Point) -> bool:
+        variable = self.form.variable(target)
+        return isinstance(variable, Temporary) or variable.scope[0] <= point.offset < variable.scope[1]
+
+    @staticmethod
+    def _check_list(local: Local, point: ir.Point, lists: list[tuple[int, int]], source: SourceText) -> None:
+        from transforms.normal_form import Pin
+
+        if local.parameter or any(begin <= point.offset < end for begin, end in lists):
+            raise Pin(f"{source.where(point.offset)}: a variable argument list is in use during a call that can be interrupted")
+
+    def _add(self, target: int, types: TypeTable) -> None:
+        variable = self.form.variable(target)
+        if isinstance(variable, Local):
+            ctype, key = variable.ctype, variable.key
+            canonical = ctype.get_canonical()
+            shown = ctype.spelling
+            if variable.parameter and is_array(ctype):
+                pointer = canonical.element_type
+                self._place(target, key, 8, 8, "general", types.key(pointer) + " *", f"{pointer.spelling} *", variable)
+                return
+            if canonical.kind in (TypeKind.FUNCTIONPROTO, TypeKind.FUNCTIONNOPROTO):
+                self._place(target, key, 8, 8, "general", types.key(ctype) + " *", shown, variable)
+                return
+        else:
+            key, shown = variable.name, variable.c_type
+            if variable.ctype is None:
+                self._place(target, key, 4, 4, "general", "int", "int", variable)
+                return
+            canonical = variable.ctype
+            if is_array(canonical) and not variable.kept:
+                self._place(target, key, 8, 8, "general", types.key(canonical.element_type) + " *", shown, variable)
+                return
+            if canonical.kind in (TypeKind.FUNCTIONPROTO, TypeKind.FUNCTIONNOPROTO):
+                self._place(target, key, 8, 8, "general", types.key(canonical) + " *", shown, variable)
+                return
+        size, align = max(canonical.get_size(), 0), max(canonical.get_align(), 1)
+        if variable.kept:
+            how = "kept"
+        elif canonical.kind in _FLOATING:
+            how = "floating"
+        elif canonical.kind in _GENERAL:
+            how = "general"
+        else:
+            how = "memory"
+        function = self.form.tree.name
+        self._place(target, key, size, align, how, types.key(canonical, f"{function}.{key}"), shown, variable)
+
+    def _place(
+        self, target: int, key: str, size: int, align: int, how: str, type_key: str, shown: str, variable: Local | Temporary
+    ) -> None:
+        align = max(align, 16 if how == "kept" else 1)
+        offset = (self.size + align - 1) // align * align
+        self.slots[target] = FrameSlot(target, key, self.c_names[target], size, offset, how, type_key, shown, variable)
+        self.size = offset + size + (KEPT_HEADER if how == "kept" else 0)

@@ -1,0 +1,75 @@
+"""What an update point is made of: two schemes behind one function.
+
+``trap``: a one-byte no-op in an ``asm goto`` that takes the live variables as operands and writes their places into the
+notes section; nothing else is left in the text. ``flag``: a test of ``upstare_flag`` with the saving code behind it.
+The layout of a note is read by ``upstare/points/notes.py``.
+"""
+
+from __future__ import annotations
+
+from transforms import ir
+from transforms.frames import Frame, FrameSlot
+
+MAX_OPERANDS = 26  # gcc takes 30 in all, labels included
+_KIND = {"general": 0, "floating": 0, "memory": 3}
+_FLAGS = {"call": 1, "loop": 2, "entry": 4}
+_OBJECT, _POINTER = 1, 2
+
+
+def pointer_name(slot: FrameSlot) -> str:
+    """The variable of the resume clone that points to a kept object."""
+    return f"__upstare_p_{slot.c_name}"
+
+
+def point_text(point: ir.Point, frame: Frame, identity: str, line: int, scheme: str, resume: bool) -> str:
+    """The statement that makes an update point. ``resume``: in the resume clone, where kept objects are elsewhere."""
+    slots = [frame.slots[t] for t in point.live]
+    if scheme == "flag":
+        return _flag(point, slots, frame, identity, line, resume)
+    chunks = [slots[i : i + MAX_OPERANDS] for i in range(0, len(slots), MAX_OPERANDS)] or [[]]
+    last = len(chunks) - 1
+    return "".join(_trap(point, chunk, identity, line, last - i, resume) for i, chunk in enumerate(chunks))
+
+
+def _note(point: ir.Point, identity: str, line: int, label: str, count: int, part: int) -> str:
+    return (
+        f'.pushsection .upstare_notes,\\"\\",@progbits\\n\\t.quad 1b,{label},upstare$r${identity},0x{identity}\\n\\t'
+        f".long {point.number},{line}\\n\\t.word {count}\\n\\t.byte {_FLAGS[point.kind]},{part}\\n\\t"
+    )
+
+
+def _trap(point: ir.Point, slots: list[FrameSlot], identity: str, line: int, part: int, resume: bool) -> str:
+    text = "1: nop\\n\\t" + _note(point, identity, line, "%l[upstare_ret]", len(slots), part)
+    operands: list[str] = []
+    memory = False
+    for index, slot in enumerate(slots):
+        if slot.how == "kept":
+            kind = _POINTER if resume else _OBJECT
+            memory = memory or resume
+            constraint = f'"nor"({pointer_name(slot)})' if resume else f'"m"({slot.c_name})'
+            instruction = f"movq %q{index},%%rax" if resume else f"leaq %{index},%%rax"
+        elif slot.how == "memory":
+            kind, constraint, instruction = _KIND["memory"], f'"m"({slot.c_name})', f"leaq %{index},%%rax"
+        elif slot.how == "floating":
+            kind, constraint, instruction = 0, f'"xm"({slot.c_name})', f"movups %{index},%%xmm0"
+        else:
+            kind, constraint, instruction = 0, f'"nor"({slot.c_name})', f"movq %q{index},%%rax"
+        text += f".byte {kind},3f-2f\\n\\t.long {slot.offset},{slot.size}\\n\\t2: {instruction}\\n\\t3:\\n\\t"
+        operands.append(constraint)
+    clobber = '"memory"' if memory else ""
+    return f'__asm__ volatile inline goto("{text}.popsection" : : {", ".join(operands)} : {clobber} : upstare_ret);'
+
+
+def _flag(point: ir.Point, slots: list[FrameSlot], frame: Frame, identity: str, line: int, resume: bool) -> str:
+    note = f'__asm__ volatile("1:\\n\\t{_note(point, identity, line, "0", 0, 0)}.popsection");'
+    saves = []
+    for slot in slots:
+        if slot.how == "kept":
+            address = pointer_name(slot) if resume else f"&{slot.c_name}"
+            saves.append(f"upstare_save_kept(__upstare_d, {slot.offset}, (const void *){address}, {slot.size});")
+        else:
+            saves.append(f"__builtin_memcpy(__upstare_d + {slot.offset}, (const void *)&{slot.c_name}, {slot.size});")
+    return (
+        f"{note} if (__builtin_expect(upstare_flag, 0) && upstare_at_point()) {{ unsigned char *__upstare_d = "
+        f"upstare_save(0x{identity}ull, {point.number}, {frame.size}); (void)__upstare_d; {' '.join(saves)} goto upstare_ret; }}"
+    )

@@ -1,0 +1,305 @@
+"""The transform of one unit: byte slices of the preprocessed text are replaced, everything else stays as it is.
+
+* instrumented functions become a fast clone and a resume clone (``normal_form``, ``liveness``, ``frames``, ``clones``);
+* mutable variables with static storage get the assembler name that all versions share; static locals move to file scope;
+* a function whose address is used is used through its stable entry, which is made where the function is defined;
+* redirected library functions are called through the runtime.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from clang.cindex import CursorKind
+
+from transforms import ir
+from transforms.clones import print_clones
+from transforms.decisions import Decisions
+from transforms.frames import Frame
+from transforms.liveness import Liveness
+from transforms.normal_form import NormalForm, Pin
+from upstare.errors import NotUpdatable
+from upstare.frontend.functions import FunctionTree, mutable
+from upstare.frontend.nodes import Node, Parsed
+from upstare.frontend.summary import file_initialiser
+from upstare.frontend.types import TypeTable
+from upstare.model import description
+
+_PROLOGUE = """\
+extern const unsigned char *upstare_resume_begin(unsigned *, unsigned *);
+extern void (*upstare_resume_callee(void))(void);
+extern volatile int upstare_flag;
+extern int upstare_at_point(void);
+extern unsigned char *upstare_save(unsigned long long, unsigned, unsigned);
+extern void upstare_save_kept(unsigned char *, unsigned, const void *, unsigned long long);
+static __inline__ __attribute__((__always_inline__, __unused__)) void *__upstare_own(const unsigned char *slot, void *own, unsigned long size)
+{ void *at = *(void *const *)slot; if (at) return at; __builtin_memcpy(own, slot + 16, size); return own; }
+"""
+
+
+@dataclass
+class Transformed:
+    """The new text of a unit, and what the description says of its functions."""
+
+    text: bytes
+    functions: dict[str, description.Function] = field(default_factory=dict)  # slots and points only
+    pinned: dict[str, str] = field(default_factory=dict)  # functions that turned out to be impossible
+
+
+class UnitTransform:
+    """Applies the decisions of the whole-program model to one unit."""
+
+    def __init__(self, parsed: Parsed, trees: list[FunctionTree], types: TypeTable, decisions: Decisions) -> None:
+        self.parsed, self.trees, self.types, self.decisions = parsed, trees, types, decisions
+        self.source = parsed.source
+        self.edits: list[tuple[int, int, str]] = []
+        self.result = Transformed(b"")
+        self._tail: list[str] = []
+        self._head: list[str] = []
+
+    def run(self) -> Transformed:
+        """Transform the unit."""
+        for tree in self.trees:
+            self._function(tree)
+        self._variables()
+        self._entries()
+        self.result.text = self._splice()
+        return self.result
+
+    # ---- functions -----------------------------------------------------------------------------------------------
+
+    def _function(self, tree: FunctionTree) -> None:
+        form = self._form(tree)
+        self._statics(tree, form)
+        if tree.name in self.decisions.instrumented and tree.pinned is None:
+            try:
+                self._instrument(tree, form)
+                return
+            except Pin as pin:
+                self.result.pinned[tree.name] = str(pin)
+                form = self._form(tree)
+        self._rename(tree, form)
+
+    def _form(self, tree: FunctionTree) -> NormalForm:
+        return NormalForm(self.parsed, tree, self.decisions, self.types)
+
+    def _instrument(self, tree: FunctionTree, form: NormalForm) -> None:
+        for local in tree.locals.values():
+            if local.static and mutable(local.node.cursor) and f"{tree.name}:{local.key}" not in self.decisions.statics:  # type: ignore[union-attr]
+                raise Pin(f"{self.source.where(local.target)}: {tree.name}: a static local depends on types of the function")
+        for node in tree.body.walk():
+            node.hot = node.hot_call = False
+        form.mark()
+        body = form.run()
+        form.points.sort(key=lambda p: p.offset)
+        for number, point in enumerate(form.points, 1):
+            point.number = number
+        live = Liveness().run(body)
+        frame = Frame(form, live, self.source, self.types)
+        identity = self.decisions.ids[tree.name]
+        fast, resume = print_clones(form, frame, body, identity, self.decisions.scheme)
+        file, line = self.source.locate(tree.end)
+        back = f'\n# {line} "{file}"\n'
+        self.edits.append((tree.body.start, tree.end, fast + " " + resume + back))
+        self.result.functions[tree.name] = self._describe(tree, form, frame)
+
+    def _describe(self, tree: FunctionTree, form: NormalForm, frame: Frame) -> description.Function:
+        points = []
+        for point in form.points:
+            file, line = self.source.locate(point.shown)
+            points.append(
+                description.Point(
+                    point.number, point.kind, point.callee, point.blocking, file, line, point.path, point.text,
+                    [frame.slots[t].key for t in point.live],
+                    frame.slots[point.result].key if point.result in frame.slots else None,
+                )
+            )  # fmt: skip
+        slots = []
+        for slot in frame.slots.values():
+            parameter = getattr(slot.variable, "parameter", False)
+            at = slot.target if slot.target >= 0 else tree.start
+            slots.append(
+                description.Slot(
+                    slot.key, getattr(slot.variable, "name", slot.key), slot.type_key, slot.type_name, slot.offset,
+                    slot.size, slot.how == "kept", parameter, slot.target < 0, self.source.locate(at)[1],
+                    self._constant(getattr(slot.variable, "node", None)),
+                )
+            )  # fmt: skip
+        return description.Function(
+            self.decisions.ids[tree.name], self.decisions.unit, tree.name, "", 0, tree.static, "", "", "", True,
+            frame_size=frame.size, slots=slots, points=points,
+        )  # fmt: skip
+
+    def _constant(self, node: Node | None) -> str | None:
+        """The initialiser of a local if it means the same everywhere."""
+        init = node.parts.get("init") if node is not None else None
+        if init is None or any(n.kind in ("ref", "call", "stmtexpr", "sizeof", "literal") for n in init.walk()):
+            return None
+        return self.source.words(init.start, init.end)
+
+    def _statics(self, tree: FunctionTree, form: NormalForm) -> None:
+        """Move static locals in front of the function."""
+        done: set[int] = set()
+        for node in tree.body.walk():
+            if node.kind != "decl":
+                continue
+            moved = [c for c in node.children if c.kind == "var" and form._moved(c)]
+            if not moved or node.start in done or len(moved) != len([c for c in node.children if c.kind == "var"]):
+                continue
+            done.add(node.start)
+            self.edits.append((self._before(tree.start),) * 2 + (self._moved_text(tree, form, node, moved),))
+
+    def _moved_text(self, tree: FunctionTree, form: NormalForm, node: Node, moved: list[Node]) -> str:
+        known = set(form.externs)
+        lines = []
+        renames: list[tuple[int, int, str]] = []
+        for variable in moved:
+            decision = self.decisions.statics[f"{tree.name}:{tree.locals[variable.target].key}"]
+            assert decision.c_name is not None
+            lines.append(f"#pragma redefine_extname {decision.c_name} {decision.symbol}")
+            renames.append((variable.target, variable.target + len(variable.name.encode()), decision.c_name))
+            for inner in variable.walk():
+                if inner.kind == "ref":
+                    text = form.plain_name(inner)
+                    if text != inner.name:
+                        renames.append((inner.start, inner.end, text))
+        text = _replace(self.source, node.start, node.end, renames)
+        text = re.sub(r"\bstatic\b", " ", text, count=1)
+        externs = [form.externs[name] for name in form.externs if name not in known]
+        file, line = self.source.locate(node.start)
+        back = self._line_marker(self._before(tree.start))
+        return "\n" + "\n".join([*externs, *lines, f'# {line} "{file}"', text.rstrip(";") + ";"]) + back
+
+    def _line_marker(self, offset: int) -> str:
+        file, line = self.source.locate(offset)
+        return f'\n# {line} "{file}"\n'
+
+    def _before(self, offset: int) -> int:
+        """The end of the declaration that comes before ``offset`` at file scope."""
+        text = self.source.text
+        at = max(text.rfind(b";", 0, offset), text.rfind(b"}", 0, offset)) + 1
+        line = text.rfind(b"\n", 0, offset) + 1
+        between = self.source.skip_space(at) if at else 0
+        return offset if between >= offset and at < line and at == 0 else at
+
+    def _rename(self, tree: FunctionTree, form: NormalForm) -> None:
+        """A function without points: only names change."""
+        for node in tree.body.walk():
+            if node.kind == "ref":
+                name = form.plain_name(node)
+                if name != node.name and node.target_kind != "local":
+                    self.edits.append((node.start, node.end, name))
+            elif node.kind == "decl":
+                variables = [c for c in node.children if c.kind == "var"]
+                if variables and all(form._moved(v) for v in variables):
+                    kept = "".join("\n" for _ in range(self.source.text.count(b"\n", node.start, node.end)))
+                    self.edits.append((node.start, node.end, ";" + kept))
+        if form.externs:
+            at = tree.body.start + 1
+            self.edits.append((at, at, " " + " ".join(form.externs.values()) + " "))
+
+    # ---- variables -----------------------------------------------------------------------------------------------
+
+    def _variables(self) -> None:
+        for name, decision in sorted(self.decisions.variables.items()):
+            self._head.append(f"#pragma redefine_extname {name} {decision.symbol}")
+        edited: set[int] = set()
+        for cursor in self.parsed.top:
+            if cursor.kind != CursorKind.VAR_DECL:
+                continue
+            start = cursor.extent.start.offset
+            static = self.decisions.variables.get(cursor.spelling)
+            if static is not None and static.static and start not in edited:
+                edited.add(start)
+                self._drop_static(start, cursor.location.offset)
+            if not self.source.is_system(start):
+                self._initialiser(cursor)
+        for name in self.decisions.plain_names:
+            symbol = self.decisions.variables[name].symbol
+            self._tail.append(
+                f'extern __typeof__({name}) __upstare_plain_{name} __asm__("{name}") __attribute__((alias("{symbol}")));'
+            )
+
+    def _drop_static(self, start: int, end: int) -> None:
+        begin = self._before(start)
+        match = re.search(rb"\bstatic\b", self.source.text[start:end]) or None
+        base = start
+        if match is None:
+            match, base = re.search(rb"\bstatic\b", self.source.text[begin:end]), begin
+        if match is not None:
+            self.edits.append((base + match.start(), base + match.end(), "      "))
+
+    def _initialiser(self, cursor: object) -> None:
+        """Functions named in the initialiser of a variable at file scope."""
+        init = file_initialiser(self.parsed, cursor)
+        if init is None:
+            return
+        externs: dict[str, str] = {}
+        for node in init.walk():
+            if node.kind != "ref" or node.target_kind != "function":
+                continue
+            if node.name in self.decisions.redirects:
+                name = f"upstare_{node.name}"
+                externs[name] = f"extern __typeof__({node.name}) {name};"
+            elif node.name in self.decisions.entries:
+                name = f"__upstare_entry_{node.name}"
+                externs[name] = f'extern __typeof__({node.name}) {name} __asm__("upe${self.decisions.entries[node.name]}");'
+            else:
+                continue
+            self.edits.append((node.start, node.end, name))
+        if externs:
+            at = self._before(cursor.extent.start.offset)  # type: ignore[attr-defined]
+            self.edits.append((at, at, " " + " ".join(externs.values()) + " "))
+
+    # ---- entries -------------------------------------------------------------------------------------------------
+
+    def _entries(self) -> None:
+        for name in self.decisions.define_entries:
+            entry = self.decisions.entries[name]
+            slot = f"ups$slot${entry}"
+            self._tail.append(f'extern __typeof__({name}) *__upstare_slot_{name} __asm__("{slot}");')
+            self._tail.append(f'__attribute__((used, visibility("default"))) __typeof__({name}) *__upstare_slot_{name} = {name};')
+            jump = (
+                f"movq {slot}@GOTPCREL(%rip),%r11\\n\\tjmp *(%r11)" if self.decisions.shared else f"jmp *{slot}(%rip)"
+            )
+            self._tail.append(
+                f'__asm__(".pushsection .text.upstare_entry,\\"ax\\",@progbits\\n\\t.globl upe${entry}\\n\\t'
+                f'.type upe${entry},@notype\\nupe${entry}:\\n\\t{jump}\\n\\t.popsection");'
+            )
+
+    # ---- text ----------------------------------------------------------------------------------------------------
+
+    def _splice(self) -> bytes:
+        text = self.source.text
+        pieces: list[bytes] = [("\n".join(self._head) + "\n" + _PROLOGUE).encode()]
+        first = self.source.locate(0)
+        pieces.append(f'# {first[1]} "{first[0]}"\n'.encode() if first[0] != "<unit>" else b"")
+        position = 0
+        ordered = sorted(enumerate(self.edits), key=lambda e: (e[1][0], e[1][1] != e[1][0], e[0]))
+        for _, (start, end, new) in ordered:
+            if start < position:
+                raise NotUpdatable(f"{self.source.where(start)}: the transform of this place conflicts with another one")
+            pieces.append(text[position:start])
+            pieces.append(new.encode("utf-8", "surrogateescape"))
+            position = end
+        pieces.append(text[position:])
+        pieces.append(("\n" + "\n".join(self._tail) + "\n").encode())
+        return b"".join(pieces)
+
+
+def _replace(source: object, start: int, end: int, renames: list[tuple[int, int, str]]) -> str:
+    from upstare.frontend.source import SourceText
+
+    assert isinstance(source, SourceText)
+    pieces = []
+    position = start
+    for begin, stop, new in sorted(set(renames)):
+        pieces.append(source.flat(position, begin))
+        pieces.append(new)
+        position = stop
+    pieces.append(source.flat(position, end))
+    return "".join(pieces)
+
+
+__all__ = ["Transformed", "UnitTransform", "ir"]

@@ -1,0 +1,307 @@
+"""From the units of a program to the objects of one image: summarise, decide, transform, compile.
+
+Each worker process keeps the parsed units that it was given, so that a unit is read by libclang once per build. What a
+worker makes is cached by content: summaries by the unit, objects by the unit and the decisions about it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+import subprocess
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from transforms.decisions import Decisions
+from transforms.unit import UnitTransform
+from upstare.driver.cache import Cache
+from upstare.driver.runtime import include_directory
+from upstare.errors import UpstareError
+from upstare.frontend.functions import FunctionTree, functions
+from upstare.frontend.nodes import Parsed
+from upstare.frontend.summary import UnitSummary, summarise
+from upstare.frontend.types import TypeTable
+from upstare.model.description import FORMAT, Description, Function, Loop, OpaqueCall, UnitInfo, Variable
+from upstare.model.program import Program, function_id, redirect_lists
+from upstare.model.unit import Options, Unit
+
+ABI = 1
+DYNAMIC_LIST = "{ upstare_*; up$*; upe$*; ups$slot$*; };\n"
+
+T = TypeVar("T")
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass
+class Image:
+    """What :func:`build_image` made. ``objects`` by the digest of the unit."""
+
+    objects: dict[str, Path]
+    extra_objects: list[Path]
+    description: Description
+    dynamic_list: str = DYNAMIC_LIST
+
+
+@dataclass
+class _Loaded:
+    parsed: Parsed
+    trees: list[FunctionTree]
+    types: TypeTable
+
+
+_loaded: dict[str, _Loaded] = {}
+
+
+def _load(unit: Unit) -> _Loaded:
+    if unit.digest not in _loaded:
+        parsed = Parsed(unit.text, unit.flags)
+        _loaded[unit.digest] = _Loaded(parsed, list(functions(parsed)), TypeTable())
+    return _loaded[unit.digest]
+
+
+def _source_digest() -> str:
+    """Digest of the program code that makes summaries and objects: a new release does not use old results."""
+    import transforms
+    import upstare
+
+    digest = hashlib.sha256()
+    for package in (transforms, upstare):
+        assert package.__file__ is not None
+        for path in sorted(Path(package.__file__).parent.rglob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _summarise(unit: Unit, release: str) -> UnitSummary:
+    cache = Cache()
+    key = hashlib.sha256(f"summary {release} {unit.digest}".encode()).hexdigest()
+    found = cache.get(key)
+    if found is not None:
+        summary: UnitSummary = pickle.loads(found.read_bytes())
+        return summary
+    loaded = _load(unit)
+    summary = summarise(loaded.parsed, loaded.trees, loaded.types)
+    cache.put(key, pickle.dumps(summary))
+    return summary
+
+
+@dataclass
+class _Built:
+    object: Path
+    functions: dict[str, Function]
+    pinned: dict[str, str]
+    types: TypeTable = field(default_factory=TypeTable)
+
+
+def _build(unit: Unit, decisions: Decisions, release: str, work: str) -> _Built:
+    cache = Cache()
+    base = f"{release} {unit.digest} {decisions.key()}"
+    object_key = hashlib.sha256(f"object {base}".encode()).hexdigest()
+    facts_key = hashlib.sha256(f"facts {base}".encode()).hexdigest()
+    found, facts = cache.get(object_key), cache.get(facts_key)
+    if found is not None and facts is not None:
+        names, pinned, types = pickle.loads(facts.read_bytes())
+        return _Built(found, names, pinned, types)
+    loaded = _load(unit)
+    transformed = UnitTransform(loaded.parsed, loaded.trees, loaded.types, decisions).run()
+    source = Path(work) / f"{object_key[:16]}.i"
+    target = source.with_suffix(".o")
+    source.write_bytes(transformed.text)
+    _compile(unit, source, target, decisions.shared)
+    result = _Built(cache.put(object_key, target), transformed.functions, transformed.pinned, loaded.types)
+    cache.put(facts_key, pickle.dumps((result.functions, result.pinned, result.types)))
+    if not os.environ.get("UPSTARE_KEEP"):
+        source.unlink()
+    target.unlink(missing_ok=True)
+    return result
+
+
+def _compile(unit: Unit, source: Path, target: Path, shared: bool) -> None:
+    command = [*unit.compiler, *unit.flags, "-w", "-fvisibility=default", "-fno-lto"]
+    if shared:
+        command += ["-fPIC", "-fno-semantic-interposition"]
+    command += ["-x", "cpp-output", "-c", str(source), "-o", str(target)]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    if done.returncode != 0:
+        first = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr.strip()[:200])
+        raise UpstareError(
+            f"{unit.path}: the transformed text does not compile: {first}",
+            hint=f"this is a fault of UpStare; the text is {source}",
+        )
+    if shared:
+        drop = [a for s in (".init_array", ".fini_array", ".ctors", ".dtors") for a in ("-R", s, "-R", f"{s}.*", "-R", f".rela{s}", "-R", f".rela{s}.*")]
+        subprocess.run(["objcopy", *drop, str(target)], check=True, capture_output=True)
+
+
+class _Workers:
+    """One single-process pool per core; a unit always goes to the same one."""
+
+    def __init__(self, count: int) -> None:
+        self._pools = [ProcessPoolExecutor(max_workers=1) for _ in range(count)]
+
+    def submit(self, index: int, call: Callable[..., T], *args: object) -> Future[T]:
+        return self._pools[index % len(self._pools)].submit(call, *args)
+
+    def close(self) -> None:
+        for pool in self._pools:
+            pool.shutdown(cancel_futures=True)
+
+
+def build_image(
+    units: Sequence[Unit],
+    options: Options,
+    work: Path,
+    link_args: list[str],
+    program: str,
+    version: str,
+    progress: Progress | None = None,
+) -> Image:
+    """Objects and description of one image. Raises UpstareError; nothing else is left behind but the cache."""
+    report = progress or (lambda stage, done, total: None)
+    release = _source_digest()
+    workers = _Workers(max(1, min(os.cpu_count() or 1, len(units))))
+    try:
+        futures = [workers.submit(i, _summarise, unit, release) for i, unit in enumerate(units)]
+        summaries = []
+        for index, future in enumerate(futures):
+            summaries.append(future.result())
+            report("reading", index + 1, len(units))
+        blocking, plain = redirect_lists(include_directory().parent)
+        while True:
+            merged = Program(units, summaries, options, blocking, plain)
+            decisions = [merged.decisions(i) for i in range(len(units))]
+            built_futures = [workers.submit(i, _build, unit, decisions[i], release, str(work)) for i, unit in enumerate(units)]
+            built = []
+            for index, result in enumerate(built_futures):
+                built.append(result.result())
+                report("transforming", index + 1, len(units))
+            if not _pin_more(summaries, built):
+                break
+    finally:
+        workers.close()
+    description = _describe(units, summaries, built, merged, options, link_args, program, version)
+    objects = {unit.digest: b.object for unit, b in zip(units, built, strict=True)}
+    return Image(objects, [_image_object(units[0], description, work, options)], description)
+
+
+def _pin_more(summaries: list[UnitSummary], built: list[_Built]) -> bool:
+    """Functions that the transform could not bring into normal form change the model: decide again without them."""
+    changed = False
+    for summary, result in zip(summaries, built, strict=True):
+        for fact in summary.functions:
+            if fact.name in result.pinned and fact.pinned is None:
+                fact.pinned = result.pinned[fact.name]
+                changed = True
+    return changed
+
+
+def _build_digest(units: Sequence[Unit], names: list[str], options: Options) -> str:
+    digest = hashlib.sha256()
+    from upstare.frontend.source import SourceText
+
+    for unit, name in sorted(zip(units, names, strict=True), key=lambda p: p[1]):
+        text = SourceText(unit.text)
+        plain = text.flat(0, len(unit.text)).encode("utf-8", "surrogateescape")
+        digest.update(json.dumps([name, list(unit.flags), hashlib.sha256(plain).hexdigest()]).encode())
+    digest.update(json.dumps([options.scheme, options.placement, ABI]).encode())
+    return digest.hexdigest()
+
+
+def _describe(
+    units: Sequence[Unit], summaries: list[UnitSummary], built: list[_Built], merged: Program, options: Options,
+    link_args: list[str], program: str, version: str,
+) -> Description:  # fmt: skip
+    result = Description(
+        FORMAT, ABI, _build_digest(units, merged.names, options), program, version, options.scheme,
+        options.placement, link_args,
+    )  # fmt: skip
+    redirected = set(merged.redirects)
+    for index, (unit, summary, made) in enumerate(zip(units, summaries, built, strict=True)):
+        name = merged.names[index]
+        result.units.append(UnitInfo(name, unit.path, list(unit.flags), list(unit.compiler), unit.digest))
+        for types in (summary.types, made.types.types):
+            for key, kind in types.items():
+                if key not in result.types or not result.types[key].complete:
+                    result.types[key] = kind
+        for fact in summary.functions:
+            key2 = (index, fact.name)
+            detail = made.functions.get(fact.name)
+            taken = key2 in merged.address_taken
+            identity = function_id(name, fact.name)
+            result.functions.append(
+                Function(
+                    identity, name, fact.name, fact.file, fact.line, fact.static, fact.type, fact.returns, fact.body,
+                    detail is not None, fact.pinned, taken, merged.entry_id(key2) if taken else None,
+                    detail.frame_size if detail else 0, detail.slots if detail else [], detail.points if detail else [],
+                )
+            )  # fmt: skip
+            if fact.pinned is not None:
+                result.refusals.append(fact.pinned)
+            for call in fact.calls:
+                if call.callee is None or call.callee.startswith("__builtin"):
+                    continue
+                if merged.resolve(index, call.callee) is None and call.callee not in redirected:
+                    result.opaque_calls.append(OpaqueCall(identity, call.callee, call.file, call.line))
+            for loop in fact.loops:
+                if loop.why and not loop.inner and options.placement == "default":
+                    result.bounded_loops.append(Loop(identity, loop.file, loop.line, loop.why))
+        symbols = _add_variables(result, index, summary, merged)
+        for use in summary.address_uses:
+            function, _, key = use.object.rpartition(":")
+            symbol = symbols.get(use.object) or (
+                f"{function_id(name, function)}:{key}" if function else None
+            )
+            if symbol is not None:
+                use.object = symbol
+                result.address_uses.append(use)
+        result.pointer_sources += summary.pointer_sources
+    return result
+
+
+def _add_variables(result: Description, index: int, summary: UnitSummary, merged: Program) -> dict[str, str]:
+    """Add the unit's variables to the description; the symbols by the names that the unit uses."""
+    symbols: dict[str, str] = {}
+    for fact in summary.variables:
+        local = f"{fact.function}:{fact.key}" if fact.function is not None else fact.name
+        if fact.static:
+            if local in symbols or not fact.movable:
+                continue
+            symbol = merged.static_symbol(index, fact)
+            unit: str | None = merged.names[index]
+        elif fact.name in merged.external_variables:
+            symbol, definition, home = merged.external_variables[fact.name]
+            symbols[local] = symbol
+            if home != index or definition is not fact:
+                continue
+            unit = None
+        else:
+            continue
+        symbols[local] = symbol
+        result.variables.append(
+            Variable(
+                fact.name, unit, fact.function, symbol, fact.type, fact.type_name, fact.size, fact.file, fact.line,
+                fact.thread_local, fact.defined, fact.initial,
+            )
+        )  # fmt: skip
+    return symbols
+
+
+def _image_object(unit: Unit, description: Description, work: Path, options: Options) -> Path:
+    """The object that says what the image is (``upstare_image_self``)."""
+    source, target = work / "upstare_image.c", work / "upstare_image.o"
+    digest = ",".join(f"0x{b:02x}" for b in bytes.fromhex(description.build))
+    scheme = 0 if options.scheme == "trap" else 1
+    source.write_text(
+        '#include "upstare_abi.h"\n__attribute__((visibility("hidden"))) const struct upstare_image_info upstare_image_self = {\n'
+        f"  {ABI}, {scheme}, {{{digest}}}, {json.dumps(description.program)}, {json.dumps(description.version)} }};\n"
+    )
+    command = [*unit.compiler, "-O2", "-fPIC", "-w", f"-I{include_directory()}", "-c", str(source), "-o", str(target)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise UpstareError(f"the image's own object does not compile: {done.stderr.strip()[:300]}")
+    return target

@@ -1,0 +1,368 @@
+"""The user's functions of one unit: their trees, variables, calls and loops, and why some cannot be instrumented."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from clang.cindex import Cursor, CursorKind, TypeKind
+
+from upstare.frontend.nodes import Node, Parsed
+from upstare.frontend.types import is_array, is_const, is_variable_array
+
+_ALLOCA = {"alloca", "__builtin_alloca", "__builtin_alloca_with_align"}
+_SETJMP = {"setjmp", "_setjmp", "sigsetjmp", "__sigsetjmp", "__builtin_setjmp", "vfork", "getcontext"}
+_VA_START = {"__builtin_va_start", "va_start"}
+_VA_END = {"__builtin_va_end", "va_end"}
+
+
+@dataclass(eq=False)
+class Local:
+    """A parameter, automatic local or static local of a function."""
+
+    name: str
+    key: str
+    target: int  # offset of its name: identifies it
+    ctype: Any
+    parameter: bool
+    static: bool
+    node: Node | None  # its declaration (None: parameter)
+    scope: tuple[int, int]  # extent of text in which it lives
+    kept: bool = False
+    va_list: bool = False
+
+
+@dataclass
+class Call:
+    """A call in a function. ``callee`` is a name, or None for an indirect call of the function type ``ctype``."""
+
+    node: Node
+    callee: str | None
+    ctype: Any
+    doomed: bool  # on a path that can only end in a call that does not return
+
+
+@dataclass
+class LoopInfo:
+    """A loop: ``why`` says what bounds it by data ('counts', 'walks', 'never'), or ''."""
+
+    node: Node
+    why: str
+    inner: bool  # holds another loop
+
+
+@dataclass
+class FunctionTree:
+    """One function definition."""
+
+    name: str
+    cursor: Cursor
+    start: int
+    end: int
+    body: Node
+    static: bool
+    noreturn: bool
+    variadic: bool
+    locals: dict[int, Local] = field(default_factory=dict)
+    calls: list[Call] = field(default_factory=list)
+    loops: list[LoopInfo] = field(default_factory=list)
+    values: list[Node] = field(default_factory=list)  # references to functions other than direct callees
+    pinned: str | None = None
+    parents: dict[int, Node] = field(default_factory=dict)  # id(node) -> parent
+
+    def parent(self, node: Node) -> Node | None:
+        """The enclosing node of a node of this function."""
+        return self.parents.get(id(node))
+
+
+def functions(parsed: Parsed) -> Iterator[FunctionTree]:
+    """Every function that the user defines in the unit, in order of text."""
+    seen: set[int] = set()
+    for cursor in parsed.top:
+        if cursor.kind != CursorKind.FUNCTION_DECL or not cursor.is_definition():
+            continue
+        start, end = cursor.extent.start.offset, cursor.extent.end.offset
+        if parsed.source.is_system(start) or start in seen:
+            continue
+        seen.add(start)
+        body = next((c for c in cursor.get_children() if c.kind == CursorKind.COMPOUND_STMT), None)
+        if body is None:
+            continue
+        yield _tree(parsed, cursor, start, end, parsed.node(body))
+
+
+def _tree(parsed: Parsed, cursor: Cursor, start: int, end: int, body: Node) -> FunctionTree:
+    tree = FunctionTree(
+        cursor.spelling, cursor, start, end, body,
+        static=cursor.storage_class.name == "STATIC",
+        noreturn=is_noreturn(cursor, parsed),
+        variadic=cursor.type.kind == TypeKind.FUNCTIONPROTO and cursor.type.is_function_variadic(),
+    )  # fmt: skip
+    stack = [body]
+    while stack:
+        node = stack.pop()
+        for child in node.children:
+            tree.parents[id(child)] = node
+        stack.extend(node.children)
+    _variables(tree)
+    _uses(parsed, tree)
+    _loops(tree)
+    tree.pinned = _why_pinned(parsed, tree)
+    return tree
+
+
+def is_noreturn(cursor: Cursor, parsed: Parsed) -> bool:
+    """Whether a function is declared never to return."""
+    if "noreturn" in cursor.type.spelling:
+        return True
+    start, name = cursor.extent.start.offset, cursor.location.offset
+    head = parsed.source.text[start:name]
+    return b"_Noreturn" in head or b"noreturn" in head
+
+
+def _variables(tree: FunctionTree) -> None:
+    names: dict[str, int] = {}
+
+    def add(local: Local) -> None:
+        count = names.get(local.name, 0)
+        names[local.name] = count + 1
+        local.key = local.name if count == 0 else f"{local.name}#{count + 1}"
+        local.va_list = "va_list" in local.ctype.spelling or "__va_list_tag" in local.ctype.get_canonical().spelling
+        tree.locals[local.target] = local
+
+    for argument in tree.cursor.get_arguments():
+        add(Local(argument.spelling, "", argument.location.offset, argument.type, True, False, None,
+                  (tree.body.start, tree.body.end)))  # fmt: skip
+    for node in tree.body.walk():
+        if node.kind != "var":
+            continue
+        storage = node.cursor.storage_class.name
+        if storage == "EXTERN":
+            continue
+        scope = _scope_end(tree, node)
+        add(Local(node.name, "", node.target, node.type, False, storage == "STATIC", node, (node.end, scope)))
+
+
+def _scope_end(tree: FunctionTree, node: Node) -> int:
+    parent = tree.parent(node)
+    while parent is not None and parent.kind not in ("compound", "for", "stmtexpr"):
+        parent = tree.parent(parent)
+    return parent.end if parent is not None else tree.body.end
+
+
+def is_arrow(parsed: Parsed, node: Node) -> bool:
+    """Whether a member expression is ``a->b`` (else ``a.b``)."""
+    if not node.children:
+        return False
+    return parsed.source.flat(node.children[-1].end, node.end).strip().startswith("->")
+
+
+def access_path(parsed: Parsed, tree: FunctionTree, node: Node) -> Node:
+    """The largest expression that designates (a part of) the object that ``node`` refers to."""
+    while True:
+        parent = tree.parent(node)
+        if parent is None:
+            return node
+        if parent.kind == "paren":
+            node = parent
+        elif parent.kind == "member" and not is_arrow(parsed, parent):
+            node = parent
+        elif parent.kind == "index" and parent.children[0] is node and is_array(node.type):
+            node = parent
+        else:
+            return node
+
+
+def taken_address(parsed: Parsed, tree: FunctionTree, node: Node) -> Node | None:
+    """The expression that is the address of (a part of) the object that ``node`` refers to; None if only its value is
+    used."""
+    path = access_path(parsed, tree, node)
+    parent = tree.parent(path)
+    if parent is None:
+        return None
+    if parent.kind == "unary" and parent.op == "&":
+        above = tree.parent(parent)
+        while above is not None and above.kind == "paren":
+            above = tree.parent(above)
+        return None if above is not None and above.kind == "unary" and above.op == "*" else parent  # *&x is x
+    if parent.kind == "sizeof":
+        return None
+    if is_array(path.type) and not (parent.kind == "var" and parent.parts.get("init") is not path):
+        return path
+    return None
+
+
+def _uses(parsed: Parsed, tree: FunctionTree) -> None:
+    for local in tree.locals.values():
+        if is_array(local.ctype) and not local.parameter:
+            local.kept = True
+        if local.ctype.get_canonical().is_volatile_qualified():
+            local.kept = True
+    doomed = _doomed(parsed, tree)
+    for node in tree.body.evaluated():
+        if node.kind == "ref":
+            if node.target_kind == "local" and node.target in tree.locals:
+                local = tree.locals[node.target]
+                if not local.kept and taken_address(parsed, tree, node) is not None:
+                    local.kept = True
+                parent = tree.parent(node)
+                if parent is not None and parent.kind == "asm":
+                    local.kept = True
+            elif node.target_kind == "function" and not _is_callee(tree, node):
+                tree.values.append(node)
+        elif node.kind == "call":
+            callee = _callee(node)
+            ctype = node.cursor.type
+            if callee is None and node.children:
+                ctype = node.children[0].type.get_canonical()
+                if ctype.kind == TypeKind.POINTER:
+                    ctype = ctype.get_pointee().get_canonical()
+            tree.calls.append(Call(node, callee.name if callee else None, ctype, id(node) in doomed))
+
+
+def _callee(node: Node) -> Node | None:
+    callee = node.children[0] if node.children else None
+    while callee is not None and callee.kind == "paren":
+        callee = callee.children[0]
+    return callee if callee is not None and callee.kind == "ref" and callee.target_kind == "function" else None
+
+
+def _is_callee(tree: FunctionTree, node: Node) -> bool:
+    child, parent = node, tree.parent(node)
+    while parent is not None and parent.kind == "paren":
+        child, parent = parent, tree.parent(parent)
+    return parent is not None and parent.kind == "call" and parent.children[0] is child
+
+
+def _doomed(parsed: Parsed, tree: FunctionTree) -> set[int]:
+    """Calls that are followed, in the same list of statements, by a call that does not return."""
+    result: set[int] = set()
+    for block in tree.body.walk():
+        if block.kind != "compound":
+            continue
+        last = -1
+        for index, statement in enumerate(block.children):
+            if statement.kind == "call" and _never_returns(parsed, statement):
+                last = index
+        if last < 0:
+            continue
+        for statement in reversed(block.children[: last + 1]):
+            inner = list(statement.walk())
+            if any(n.kind in ("label", "case", "default", "return", "goto", "break", "continue") for n in inner):
+                break
+            result.update(id(n) for n in inner if n.kind == "call")
+    for node in tree.body.walk():
+        if node.kind == "call" and _never_returns(parsed, node):
+            result.add(id(node))
+    return result
+
+
+def _never_returns(parsed: Parsed, call: Node) -> bool:
+    callee = _callee(call)
+    if callee is None:
+        return False
+    target = callee.cursor.referenced
+    return target is not None and is_noreturn(target, parsed)
+
+
+def _constant_false(node: Node | None) -> bool:
+    while node is not None and node.kind == "paren":
+        node = node.children[0]
+    if node is None or node.kind != "number":
+        return False
+    tokens = node.cursor.get_tokens()
+    first = next(iter(tokens), None)
+    return first is not None and first.spelling == "0"
+
+
+def _loops(tree: FunctionTree) -> None:
+    loops = [n for n in tree.body.walk() if n.kind in ("for", "while", "do")]
+    real = [n for n in loops if not (n.kind == "do" and _constant_false(n.parts["cond"]))]
+    for node in real:
+        inner = any(m is not node and node.start <= m.start and m.end <= node.end for m in real)
+        tree.loops.append(LoopInfo(node, _bound(tree, node), inner))
+
+
+def _bound(tree: FunctionTree, loop: Node) -> str:
+    """What bounds a loop: its condition looks at a local that the loop steps."""
+    cond = loop.parts.get("cond")
+    if cond is None:
+        return ""
+    tested = {n.target for n in cond.walk() if n.kind == "ref" and n.target_kind == "local"}
+    for node in loop.walk():
+        target: Node | None = None
+        why = ""
+        if node.kind == "unary" and node.op in ("x++", "x--", "++x", "--x"):
+            target, why = node.children[0], "counts"
+        elif node.kind == "binary" and node.op in ("+=", "-=", ">>=", "<<=", "/=", "*="):
+            target, why = node.children[0], "counts"
+        elif node.kind == "binary" and node.op == "=" and len(node.children) == 2:
+            target = node.children[0]
+            right = node.children[1]
+            steps = right.kind in ("member", "binary", "index") and target.kind == "ref" and any(
+                n.kind == "ref" and n.target == target.target for n in right.walk()
+            )
+            why = "walks" if steps else ""
+        if why and target is not None and target.kind == "ref" and target.target in tested:
+            return why
+    return ""
+
+
+def _why_pinned(parsed: Parsed, tree: FunctionTree) -> str | None:
+    """Why no frame of this function may be taken down, or None."""
+    where = parsed.source.where
+    error = parsed.error_in(tree.start, tree.end)
+    if error:
+        return f"{where(tree.start)}: {tree.name}: the front end does not understand it: {error}"
+    for node in tree.body.walk():
+        problem = ""
+        if node.kind in ("igoto", "addrlabel"):
+            problem = "computed goto"
+        elif node.kind == "function" and node.cursor.is_definition():
+            problem = "nested function"
+        elif node.kind == "var" and is_variable_array(node.type):
+            problem = "variable-length array"
+        elif node.kind == "var" and _has_attribute(node, b"cleanup", parsed):
+            problem = "cleanup attribute"
+        elif node.kind == "call":
+            callee = _callee(node)
+            if callee is not None and callee.name in _ALLOCA:
+                problem = "alloca"
+            elif callee is not None and callee.name in _SETJMP:
+                problem = f"{callee.name}"
+        elif node.kind == "asm" and b"goto" in parsed.source.text[node.start : node.start + 40]:
+            problem = "asm goto"
+        if problem:
+            return f"{where(node.start)}: {tree.name}: {problem}"
+    return None
+
+
+def _has_attribute(node: Node, word: bytes, parsed: Parsed) -> bool:
+    return word in parsed.source.text[node.start : node.end] and any(
+        c.kind.is_attribute() for c in node.cursor.get_children()
+    )
+
+
+def va_extents(tree: FunctionTree) -> list[tuple[int, int]]:
+    """Stretches of text between va_start and va_end, where a variable argument list is alive."""
+    starts: list[int] = []
+    ends: list[int] = []
+    for call in tree.calls:
+        if call.callee in _VA_START:
+            starts.append(call.node.end)
+        elif call.callee in _VA_END:
+            ends.append(call.node.start)
+    for node in tree.body.walk():  # the builtins can be plain nodes of clang
+        if node.kind == "other" and not node.children:
+            continue
+    result = []
+    for begin in starts:
+        after = [e for e in ends if e > begin]
+        result.append((begin, max(after) if after else tree.body.end))
+    return result
+
+
+def mutable(cursor: Cursor) -> bool:
+    """Whether a variable with static storage can change."""
+    return not is_const(cursor.type)

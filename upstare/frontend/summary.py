@@ -1,0 +1,307 @@
+"""What the whole-program model needs to know of one unit, as plain data that crosses processes."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+from clang.cindex import CursorKind, TypeKind
+
+from upstare.frontend.functions import FunctionTree, mutable, taken_address
+from upstare.frontend.nodes import Node, Parsed, is_file_scope
+from upstare.frontend.types import TypeTable, is_array
+from upstare.model.description import AddressUse, PointerSource, Type
+
+
+@dataclass
+class CallFact:
+    callee: str | None
+    type: str  # function type of an indirect call
+    doomed: bool
+    file: str
+    line: int
+
+
+@dataclass
+class LoopFact:
+    file: str
+    line: int
+    why: str
+    inner: bool
+
+
+@dataclass
+class FunctionFact:
+    name: str
+    static: bool
+    noreturn: bool
+    pinned: str | None
+    file: str
+    line: int
+    type: str
+    returns: str
+    body: str
+    calls: list[CallFact]
+    loops: list[LoopFact]
+
+
+@dataclass
+class VariableFact:
+    name: str
+    key: str  # in its function, for static locals
+    static: bool
+    function: str | None
+    type: str
+    type_name: str
+    size: int
+    file: str
+    line: int
+    defined: bool
+    thread_local: bool
+    initial: bool
+    movable: bool = True  # static local that can move to file scope
+
+
+@dataclass
+class UnitSummary:
+    functions: list[FunctionFact] = field(default_factory=list)
+    variables: list[VariableFact] = field(default_factory=list)
+    values: list[str] = field(default_factory=list)  # functions whose address is used
+    declared: dict[str, bool] = field(default_factory=dict)  # functions seen: name -> static
+    address_uses: list[AddressUse] = field(default_factory=list)  # object: "name" or "function:key"
+    pointer_sources: list[PointerSource] = field(default_factory=list)
+    types: dict[str, Type] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+
+
+def summarise(parsed: Parsed, trees: list[FunctionTree], types: TypeTable) -> UnitSummary:
+    """The facts of one unit."""
+    summary = UnitSummary()
+    source = parsed.source
+    values: set[str] = set()
+    for cursor in parsed.top:
+        if cursor.kind == CursorKind.FUNCTION_DECL:
+            static = cursor.storage_class.name == "STATIC"
+            summary.declared[cursor.spelling] = summary.declared.get(cursor.spelling, False) or static
+        elif cursor.kind == CursorKind.VAR_DECL:
+            fact = _variable(parsed, cursor, types)
+            if fact is not None:
+                summary.variables.append(fact)
+            init = _initialiser(parsed, cursor)
+            if init is not None and not source.is_system(cursor.extent.start.offset):
+                for node in init.walk():
+                    if node.kind == "ref" and node.target_kind == "function":
+                        values.add(node.name)
+                    elif node.kind == "ref" and node.target_kind == "global":
+                        _initialiser_use(parsed, summary, types, cursor, init, node)
+    for tree in trees:
+        _function(parsed, tree, summary, types)
+        values.update(n.name for n in tree.values)
+        for local in tree.locals.values():
+            if local.static and local.node is not None and mutable(local.node.cursor):
+                file, line = source.locate(local.target)
+                summary.variables.append(
+                    VariableFact(
+                        local.name, local.key, True, tree.name, types.key(local.ctype, f"{tree.name}.{local.key}"),
+                        local.ctype.spelling, local.ctype.get_size(), file, line, True,
+                        local.node.cursor.tls_kind.name != "NONE", local.node.parts["init"] is not None,
+                        movable(tree, local.node),
+                    )
+                )  # fmt: skip
+        _addresses(parsed, tree, summary, types)
+        _pointers(parsed, tree, summary, types)
+    summary.values = sorted(values)
+    summary.types = types.types
+    return summary
+
+
+def _initialiser(parsed: Parsed, cursor: object) -> Node | None:
+    init = parsed.lib.clang_Cursor_getVarDeclInitializer(cursor)
+    if init is None or init.kind == CursorKind.INVALID_FILE:
+        return None
+    init._tu = parsed.unit
+    return parsed.node(init)
+
+
+def file_initialiser(parsed: Parsed, cursor: object) -> Node | None:
+    """The tree of the initialiser of a variable at file scope."""
+    return _initialiser(parsed, cursor)
+
+
+def _variable(parsed: Parsed, cursor: object, types: TypeTable) -> VariableFact | None:
+    from clang.cindex import Cursor
+
+    assert isinstance(cursor, Cursor)
+    if not mutable(cursor) or not cursor.spelling:
+        return None
+    storage = cursor.storage_class.name
+    defined = storage != "EXTERN" or _initialiser(parsed, cursor) is not None
+    system = parsed.source.is_system(cursor.extent.start.offset)
+    if system and not defined:
+        return None
+    file, line = parsed.source.locate(cursor.location.offset)
+    return VariableFact(
+        cursor.spelling, cursor.spelling, storage == "STATIC", None, types.key(cursor.type, cursor.spelling),
+        cursor.type.spelling, max(cursor.type.get_size(), 0), file, line, defined, cursor.tls_kind.name != "NONE",
+        _initialiser(parsed, cursor) is not None,
+    )  # fmt: skip
+
+
+def movable(tree: FunctionTree, node: Node) -> bool:
+    """Whether a static local needs nothing that is declared inside its function (other static locals aside)."""
+    inside = range(tree.start, tree.end)
+    statics = {local.target for local in tree.locals.values() if local.static}
+    stack = [node.cursor]
+    declaration = node.cursor.type.get_canonical()
+    while declaration.kind in (TypeKind.CONSTANTARRAY, TypeKind.INCOMPLETEARRAY):
+        declaration = declaration.element_type.get_canonical()
+    if declaration.get_declaration().location.offset in inside and declaration.kind in (TypeKind.RECORD, TypeKind.ENUM):
+        return False
+    while stack:
+        cursor = stack.pop()
+        if cursor.kind == CursorKind.ADDR_LABEL_EXPR:
+            return False
+        target = cursor.referenced
+        if target is not None and target != node.cursor and target.location.offset in inside:
+            if target.location.offset not in statics and cursor.kind in (CursorKind.DECL_REF_EXPR, CursorKind.TYPE_REF):
+                return False
+        stack.extend(cursor.get_children())
+    return True
+
+
+def _function(parsed: Parsed, tree: FunctionTree, summary: UnitSummary, types: TypeTable) -> None:
+    source = parsed.source
+    file, line = source.locate(tree.cursor.location.offset)
+    calls = []
+    for call in tree.calls:
+        at = source.locate(call.node.start)
+        key = "" if call.callee is not None else types.key(call.ctype)
+        calls.append(CallFact(call.callee, key, call.doomed, *at))
+    loops = [LoopFact(*source.locate(x.node.start), x.why, x.inner) for x in tree.loops]
+    summary.functions.append(
+        FunctionFact(
+            tree.name, tree.static, tree.noreturn, tree.pinned, file, line, types.key(tree.cursor.type),
+            types.key(tree.cursor.result_type), body_digest(parsed, tree), calls, loops,
+        )
+    )  # fmt: skip
+
+
+def body_digest(parsed: Parsed, tree: FunctionTree) -> str:
+    """SHA-256 of the definition with white space normalised."""
+    return hashlib.sha256(parsed.source.words(tree.start, tree.end).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _initialiser_use(
+    parsed: Parsed, summary: UnitSummary, types: TypeTable, cursor: object, init: Node, node: Node
+) -> None:
+    from clang.cindex import Cursor
+
+    assert isinstance(cursor, Cursor)
+    file, line = parsed.source.locate(node.start)
+    pointer = types.key(cursor.type, cursor.spelling) if init is node or init.kind == "unary" else "pointer"
+    summary.address_uses.append(AddressUse(node.name, file, line, "initialiser", cursor.spelling, pointer))
+
+
+def _addresses(parsed: Parsed, tree: FunctionTree, summary: UnitSummary, types: TypeTable) -> None:
+    for node in tree.body.evaluated():
+        if node.kind != "ref" or node.target_kind not in ("local", "global", "static"):
+            continue
+        taken = taken_address(parsed, tree, node)
+        if taken is None:
+            continue
+        how, where = _destination(parsed, tree, taken)
+        if how == "":
+            continue
+        local = tree.locals.get(node.target)
+        name = f"{tree.name}:{local.key}" if local is not None else node.name
+        if taken.kind == "unary":
+            pointer = types.key(taken.type)
+        else:
+            element = taken.type.get_canonical()
+            pointer = types.key(element.element_type) + " *" if is_array(element) else types.key(element)
+        file, line = parsed.source.locate(node.start)
+        summary.address_uses.append(AddressUse(name, file, line, how, where, pointer))
+
+
+def _destination(parsed: Parsed, tree: FunctionTree, node: Node) -> tuple[str, str]:
+    """Where an address goes: (how, where) of AddressUse; how == '' if it is only looked through."""
+    child, parent = node, tree.parent(node)
+    while parent is not None:
+        words = parsed.source.words(parent.start, parent.end)[:80]
+        if parent.kind in ("paren", "cast", "cond", "elvis", "other", "stmtexpr") or (
+            parent.kind == "binary" and parent.op in ("+", "-", ",")
+        ):
+            child, parent = parent, tree.parent(parent)
+            continue
+        if parent.kind == "call":
+            if parent.children[0] is child:
+                return "", ""
+            return "argument", parsed.source.words(parent.children[0].start, parent.children[0].end)
+        if parent.kind == "binary" and parent.op.endswith("=") and parent.op not in ("==", "!=", "<=", ">="):
+            if parent.children[0] is child:
+                return "", ""
+            left = parent.children[0]
+            local = left.kind == "ref" and left.target_kind == "local"
+            return ("local" if local else "stored"), parsed.source.words(left.start, left.end)
+        if parent.kind in ("var", "list"):
+            top: Node | None = parent
+            while top is not None and top.kind != "var":
+                top = tree.parent(top)
+            if top is None:
+                return "stored", words
+            return ("initialiser" if top.target_kind == "static" else "local"), top.name
+        if parent.kind == "return":
+            return "returned", tree.name
+        if parent.kind == "asm":
+            return "stored", "asm"
+        return "", ""
+    return "", ""
+
+
+def _pointers(parsed: Parsed, tree: FunctionTree, summary: UnitSummary, types: TypeTable) -> None:
+    """Pointers to records that do not come from a pointer to the same record."""
+    for node in tree.body.evaluated():
+        target = value = None
+        if node.kind == "binary" and node.op == "=":
+            target, value = node.children[0].type, node.children[-1]
+        elif node.kind == "var" and node.parts.get("init") is not None:
+            target, value = node.type, node.parts["init"]
+        elif node.kind == "cast":
+            target, value = node.type, node.children[-1] if node.children else None
+        elif node.kind == "return" and node.children:
+            target, value = tree.cursor.result_type, node.children[0]
+        if target is None or value is None:
+            continue
+        record = _record(target)
+        if record is None or value.kind in ("list", "number"):
+            continue
+        source_type = value.type.get_canonical()
+        if is_array(source_type):
+            source_type = source_type.element_type.get_canonical()
+            if source_type == record:
+                continue
+        elif source_type.kind == TypeKind.POINTER and _record(source_type) == record:
+            continue
+        elif source_type.kind not in (TypeKind.POINTER,):
+            continue
+        text = parsed.source.words(value.start, value.end)[:80]
+        if text in ("((void *)0)", "NULL", "(void *)0"):
+            continue
+        file, line = parsed.source.locate(node.start)
+        summary.pointer_sources.append(PointerSource(types.key(record), file, line, text))
+
+
+def _record(ctype: object) -> object | None:
+    from clang.cindex import Type
+
+    assert isinstance(ctype, Type)
+    ctype = ctype.get_canonical()
+    if ctype.kind != TypeKind.POINTER:
+        return None
+    pointee = ctype.get_pointee().get_canonical()
+    if pointee.kind != TypeKind.RECORD:
+        return None
+    return pointee.get_declaration().type.get_canonical()
+
+
+__all__ = ["UnitSummary", "summarise", "is_file_scope"]

@@ -1,0 +1,257 @@
+"""The whole program: which functions can be on the stack at an update point, and how everything is named.
+
+A function is *instrumented* if it has a point of its own (an unbounded loop, a call that may block, recursion) or calls
+one that is. Paths that can only end in a call that does not return do not count; indirect calls count by exact type
+among the functions whose address is used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from transforms.decisions import Decisions, VariableDecision
+from upstare.frontend.summary import CallFact, FunctionFact, UnitSummary, VariableFact
+from upstare.model.unit import Options, Unit
+
+
+def relative_paths(paths: Sequence[str]) -> list[str]:
+    """Names of units relative to the build root, the deepest folder that holds them all."""
+    normal = [os.path.normpath(p) for p in paths]
+    if len(normal) == 1:
+        return [os.path.basename(normal[0])]
+    root = os.path.commonpath([os.path.dirname(p) for p in normal])
+    names = [os.path.relpath(p, root) for p in normal]
+    seen: dict[str, int] = {}
+    for index, name in enumerate(names):  # the same source compiled twice
+        count = seen.get(name, 0)
+        seen[name] = count + 1
+        if count:
+            names[index] = f"{name}#{count + 1}"
+    return names
+
+
+def function_id(unit: str, name: str) -> str:
+    """16 hex digits that name a function in every version."""
+    return hashlib.sha256(f"{unit}:{name}".encode()).hexdigest()[:16]
+
+
+class Program:
+    """The summaries of all units, merged."""
+
+    def __init__(
+        self, units: Sequence[Unit], summaries: Sequence[UnitSummary], options: Options, blocking: Iterable[str],
+        plain: Iterable[str],
+    ) -> None:  # fmt: skip
+        self.units, self.summaries, self.options = units, summaries, options
+        self.names = relative_paths([u.path for u in units])
+        self.blocking = sorted(blocking)
+        self.redirects = sorted({*self.blocking, *plain})
+        self._functions: dict[tuple[int, str], FunctionFact] = {}
+        self._external: dict[str, tuple[int, str]] = {}
+        for index, summary in enumerate(summaries):
+            for fact in summary.functions:
+                self._functions[index, fact.name] = fact
+                if not fact.static:
+                    self._external.setdefault(fact.name, (index, fact.name))
+        self._by_type: dict[str, set[tuple[int, str]]] = defaultdict(set)
+        self.address_taken: set[tuple[int, str]] = set()
+        for index, summary in enumerate(summaries):
+            for name in summary.values:
+                found = self.resolve(index, name)
+                if found is not None:
+                    self.address_taken.add(found)
+                    self._by_type[self._functions[found].type].add(found)
+        self.instrumented = self._reach()
+        self._variables()
+
+    # ---- functions -----------------------------------------------------------------------------------------------
+
+    def resolve(self, unit: int, name: str) -> tuple[int, str] | None:
+        """The definition that a name means in a unit, if the program has it."""
+        if (unit, name) in self._functions:
+            return unit, name
+        return self._external.get(name)
+
+    def function(self, key: tuple[int, str]) -> FunctionFact:
+        """The facts of a defined function."""
+        return self._functions[key]
+
+    def _targets(self, unit: int, call: CallFact) -> Iterable[tuple[int, str]]:
+        if call.callee is not None:
+            found = self.resolve(unit, call.callee)
+            return [found] if found is not None else []
+        return self._by_type.get(call.type, ())
+
+    def _edges(self) -> dict[tuple[int, str], set[tuple[int, str]]]:
+        graph: dict[tuple[int, str], set[tuple[int, str]]] = {}
+        everything = self.options.placement != "default"
+        for key, fact in self._functions.items():
+            graph[key] = {t for c in fact.calls if everything or not c.doomed for t in self._targets(key[0], c)}
+        return graph
+
+    def _reach(self) -> set[tuple[int, str]]:
+        graph = self._edges()
+        blocking = set(self.blocking)
+        everything = self.options.placement != "default"
+        able: set[tuple[int, str]] = set()
+        for key, fact in self._functions.items():
+            if fact.pinned is not None or (fact.noreturn and not everything):
+                continue
+            if everything or self._own_point(fact, blocking):
+                able.add(key)
+        for component in _components(graph):
+            members = [k for k in component if self._functions[k].pinned is None and not self._functions[k].noreturn]
+            if len(component) > 1 or component[0] in graph[component[0]]:
+                able.update(members)
+        callers: dict[tuple[int, str], list[tuple[int, str]]] = defaultdict(list)
+        for caller, callees in graph.items():
+            for callee in callees:
+                callers[callee].append(caller)
+        work = list(able)
+        while work:
+            for caller in callers[work.pop()]:
+                fact = self._functions[caller]
+                if caller not in able and fact.pinned is None and not fact.noreturn:
+                    able.add(caller)
+                    work.append(caller)
+        return able
+
+    @staticmethod
+    def _own_point(fact: FunctionFact, blocking: set[str]) -> bool:
+        if any(c.callee in blocking and not c.doomed for c in fact.calls):
+            return True
+        return any(not (loop.why and not loop.inner) for loop in fact.loops)
+
+    def entry_id(self, key: tuple[int, str]) -> str:
+        """The symbol suffix of a function's stable entry."""
+        unit, name = key
+        if not self._functions[key].static:
+            return name
+        return f"{_short(self.names[unit])}${name}"
+
+    # ---- variables -----------------------------------------------------------------------------------------------
+
+    def _variables(self) -> None:
+        self.external_variables: dict[str, tuple[str, VariableFact, int]] = {}
+        for index, summary in enumerate(self.summaries):
+            for fact in summary.variables:
+                if fact.static or not fact.defined or fact.function is not None:
+                    continue
+                known = self.external_variables.get(fact.name)
+                if known is None or (fact.initial and not known[1].initial) or fact.size > known[1].size:
+                    kind = summary.types[fact.type].hash
+                    self.external_variables[fact.name] = (f"up${kind}${fact.name}", fact, index)
+
+    def static_symbol(self, unit: int, fact: VariableFact) -> str:
+        """The assembler name of a static variable."""
+        kind = self.summaries[unit].types[fact.type].hash
+        place = _short(self.names[unit])
+        if fact.function is None:
+            return f"up${kind}${place}${fact.name}"
+        return f"up${kind}${place}${fact.function}${fact.key.replace('#', '$')}"
+
+    # ---- decisions -----------------------------------------------------------------------------------------------
+
+    def decisions(self, unit: int) -> Decisions:
+        """What the transform of one unit has to know."""
+        summary, options = self.summaries[unit], self.options
+        result = Decisions(self.names[unit], options.scheme, options.placement, options.shared)
+        result.blocking, result.redirects = self.blocking, self.redirects
+        hot_types: set[str] = set()
+        for fact in summary.functions:
+            result.ids[fact.name] = function_id(self.names[unit], fact.name)
+            if (unit, fact.name) in self.instrumented:
+                result.instrumented.append(fact.name)
+                if options.placement == "2009":
+                    result.entry_points.append(fact.name)
+            for call in fact.calls:
+                targets = self._targets(unit, call)
+                if any(t in self.instrumented for t in targets):
+                    if call.callee is None:
+                        hot_types.add(call.type)
+                    elif call.callee not in result.hot:
+                        result.hot.append(call.callee)
+        result.hot.sort()
+        result.hot_types = sorted(hot_types)
+        defined = {n for n in self.redirects if self.resolve(unit, n) is not None}
+        result.redirects = [n for n in result.redirects if n not in defined]
+        result.blocking = [n for n in result.blocking if n not in defined]
+        for name in summary.values:
+            found = self.resolve(unit, name)
+            if found is not None:
+                result.entries[name] = self.entry_id(found)
+        for found in sorted(self.address_taken):
+            if found[0] == unit:
+                result.entries[found[1]] = self.entry_id(found)
+                result.define_entries.append(found[1])
+        for variable in summary.variables:
+            if variable.function is not None:
+                if variable.movable:
+                    c_name = f"__upstare_s_{variable.function}_{variable.key.replace('#', '_')}"
+                    symbol = self.static_symbol(unit, variable)
+                    result.statics[f"{variable.function}:{variable.key}"] = VariableDecision(symbol, True, c_name)
+            elif variable.static:
+                result.variables[variable.name] = VariableDecision(self.static_symbol(unit, variable), True)
+            elif variable.name in self.external_variables:
+                symbol, _, home = self.external_variables[variable.name]
+                result.variables[variable.name] = VariableDecision(symbol)
+                if variable.name in options.plain_names and home == unit:
+                    result.plain_names.append(variable.name)
+        return result
+
+
+def _short(path: str) -> str:
+    return hashlib.sha256(path.encode()).hexdigest()[:8]
+
+
+def _components(graph: dict[tuple[int, str], set[tuple[int, str]]]) -> list[list[tuple[int, str]]]:
+    """Strongly connected components (Tarjan 1972), iteratively."""
+    index: dict[tuple[int, str], int] = {}
+    low: dict[tuple[int, str], int] = {}
+    on_stack: set[tuple[int, str]] = set()
+    stack: list[tuple[int, str]] = []
+    result: list[list[tuple[int, str]]] = []
+    for root in graph:
+        if root in index:
+            continue
+        work = [(root, iter(graph[root]))]
+        index[root] = low[root] = len(index)
+        stack.append(root)
+        on_stack.add(root)
+        while work:
+            node, successors = work[-1]
+            for successor in successors:
+                if successor not in index:
+                    index[successor] = low[successor] = len(index)
+                    stack.append(successor)
+                    on_stack.add(successor)
+                    work.append((successor, iter(graph[successor])))
+                    break
+                if successor in on_stack:
+                    low[node] = min(low[node], index[successor])
+            else:
+                work.pop()
+                if work:
+                    low[work[-1][0]] = min(low[work[-1][0]], low[node])
+                if low[node] == index[node]:
+                    component = []
+                    while True:
+                        member = stack.pop()
+                        on_stack.discard(member)
+                        component.append(member)
+                        if member == node:
+                            break
+                    result.append(component)
+    return result
+
+
+def redirect_lists(runtime: Path) -> tuple[list[str], list[str]]:
+    """(blocking, plain) out of the runtime's redirects.toml."""
+    import tomllib
+
+    data = tomllib.loads((runtime / "redirects.toml").read_text())
+    return list(data["blocking"]), list(data["plain"])
