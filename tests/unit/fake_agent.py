@@ -1,10 +1,11 @@
 """A process that answers the coordinator as the runtime would, or as badly as a test wants it to.
 
 Run as ``fake_agent.py SCRIPT`` where SCRIPT is a JSON object: ``hello`` (merged into the greeting), ``ready``
-(false: no handler for the reserved signal), ``deaf`` (never connects), ``impostor`` (a child connects first),
-``slow`` (how many signals to let pass), ``fork`` (how many children of the same kind to have), and for each request
-name a reply object merged into the usual one or a word: ``die``, ``hang up``, ``hang``, ``nonsense``, ``huge``,
-``cut`` (dies in the middle of the reply). Prints a line for each thing that happens.
+(false: no handler for the reserved signal), ``deaf`` (never connects), ``not_now`` (says that it cannot start the
+agent), ``impostor`` (a child connects first), ``slow`` (how many signals to let pass), ``fork`` (how many children
+of the same kind to have), and for each request name a reply object merged into the usual one or a word: ``die``,
+``hang up``, ``hang``, ``nonsense``, ``huge``, ``cut`` (dies in the middle of the reply). Prints a line for each
+thing that happens.
 """
 
 from __future__ import annotations
@@ -163,6 +164,10 @@ def main() -> None:
         wait_for_signal()
     while True:
         nonce = wait_for_signal()
+        if script.get("not_now"):
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.connect(f"\0upstare-{os.getpid()}-{nonce:016x}")
+                send(connection, {"not_now": 1, "tid": os.getpid(), "pc": "0x1000", "caller": "0x1000"})
         if nonce != last and not script.get("deaf"):
             last = nonce
             serve(nonce)

@@ -19,6 +19,7 @@ import pytest
 
 from upstare.cli import main
 from upstare.coordinator import process as processes
+from upstare.coordinator.symbols import Call, call_at
 from upstare.model.description import Description, pack
 from upstare.patch.file import write_patch
 
@@ -191,6 +192,32 @@ def test_the_process_says_no(
     assert target.lives()
 
 
+CALLS = """
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <unwind.h>
+extern char __executable_start, etext;
+static _Unwind_Reason_Code step(struct _Unwind_Context *c, void *n) {
+  /* The second frame of this program from inside: compare, (libc), main. */
+  unsigned long ip = _Unwind_GetIP(c);
+  if (ip >= (unsigned long)&__executable_start && ip < (unsigned long)&etext && ++*(int *)n == 2)
+    printf("%lx\\n", ip), fflush(stdout);
+  return _URC_NO_REASON;
+}
+static int compare(const void *a, const void *b) {
+  int n = 0;
+  _Unwind_Backtrace(step, &n);
+  pause();
+  return a < b;
+}
+int main(void) {
+  int data[2] = {2, 1};
+  qsort(data, 2, sizeof *data, compare);
+  return data[0];
+}
+"""
+
 BREAKS = {
     "die": "ended during the update",
     "cut": "ended during the update",
@@ -235,6 +262,29 @@ def test_no_thread_can_start_the_agent(start: Callable[..., Target], patch: Path
     code, outcome, _ = run("apply", patch, "--pid", start(deaf=True).pid, "--timeout", "0.3")
     assert (code, outcome["outcome"]) == (5, "timed_out")
     assert "inside library calls" in outcome["reason"]
+
+
+def test_thread_says_where_it_is(start: Callable[..., Target], patch: Path, run: Run) -> None:
+    target = start(deaf=True, not_now=True)
+    code, outcome, _ = run("apply", patch, "--pid", target.pid, "--timeout", "0.3")
+    assert (code, outcome["outcome"]) == (5, "timed_out")
+    assert f"thread {target.pid} is in a library call" in outcome["reason"]
+
+
+def test_call_on_a_stack(tmp_path: Path) -> None:
+    (tmp_path / "p.c").write_text(CALLS)
+    for flags in (["-O0"], ["-O2", "-fcf-protection"], ["-O2", "-fno-plt"], ["-O2", "-no-pie", "-s"]):
+        subprocess.run(["cc", *flags, tmp_path / "p.c", "-o", tmp_path / "p"], check=True)
+        popen = subprocess.Popen([tmp_path / "p"], stdout=subprocess.PIPE, text=True)
+        assert popen.stdout is not None
+        address = int(popen.stdout.readline(), 16)
+        process = processes.Process(popen.pid, os.pidfd_open(popen.pid))
+        call = call_at(process, address)
+        assert call_at(process, 0) == call_at(process, address + (1 << 40)) == Call(None, None, None)
+        popen.kill()
+        popen.communicate()
+        process.close()
+        assert call == Call(None if "-s" in flags else "main", "qsort", None), flags
 
 
 def test_process_without_a_handler_is_not_signalled(start: Callable[..., Target], patch: Path, run: Run) -> None:
@@ -352,7 +402,7 @@ def test_another_users_process(start: Callable[..., Target], patch: Path) -> Non
         done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     finally:
         shared.unlink()
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert "belongs to root; only its owner and root may update it" in done.stderr
     assert "Traceback" not in done.stderr
 

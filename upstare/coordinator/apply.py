@@ -19,7 +19,7 @@ from typing import Any
 from upstare.coordinator import process as processes
 from upstare.coordinator.outcome import Outcome, ProcessOutcome, UpdateFailed, outcome_of
 from upstare.coordinator.process import NoSuchProcess, Process
-from upstare.coordinator.protocol import Op, Reply, Session, connect
+from upstare.coordinator.protocol import Op, Reply, Session, blame, connect
 from upstare.errors import EXIT_UNCHANGED, DeadlineMissed, NotUpdatable, UpstareError
 from upstare.patch.file import PatchFile, read_patch
 
@@ -343,8 +343,14 @@ def _granted(member: Member, reply: Reply) -> Reply:
     """The reply if it is a yes; else the error that it stands for."""
     if reply.get("ok"):
         return reply
-    kinds: dict[str, Callable[[str], UpstareError]] = {"refused": NotUpdatable, "timed_out": DeadlineMissed}
+    kinds: dict[str, Callable[[str], UpstareError]] = {
+        "refused": NotUpdatable,
+        "timed_out": DeadlineMissed,
+        "unchanged": Unchanged,
+    }
     reason = reply.get("reason") or "the process gave no reason"
+    if reply.get("culprits"):
+        reason = "; ".join([reason, *blame(member.process, reply["culprits"])])
     raise kinds.get(str(reply.get("kind")), UpstareError)(f"{member.process.name()}: {reason}")
 
 

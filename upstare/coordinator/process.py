@@ -73,8 +73,8 @@ def attach(pid: int) -> Process:
 
     Raises:
         NoSuchProcess: nothing of that number runs (exit code 1).
-        NotUpdatable: the program was not built with ``upstare cc``, or has lost its description (exit code 3).
-        UpstareError: it belongs to another user (exit code 1).
+        NotUpdatable: it belongs to another user, or its program was not built with ``upstare cc`` or has lost its
+            description (exit code 3).
     """
     process = Process(pid, _open(pid))
     try:
@@ -160,7 +160,7 @@ def _check_owner(process: Process) -> None:
     owners = [int(uid) for uid in _status(process.pid).get("Uid", "0 0 0 0").split()]
     if ours == 0 or ours in (owners[0], owners[2]):
         return
-    raise UpstareError(
+    raise NotUpdatable(
         f"{process.name()} belongs to {_user(owners[0])}; only its owner and root may update it",
         hint=f"run upstare as {_user(owners[0])} or with sudo",
     )
@@ -178,7 +178,7 @@ def _check_program(process: Process) -> None:
             raise NotUpdatable(f"the main thread of {process.name()} has ended while others go on") from None
         raise NotUpdatable(f"{process.name()} is a thread of the kernel and not updateable") from None
     except PermissionError:
-        raise UpstareError(
+        raise NotUpdatable(
             f"{process.name()} does not let us look at its program", hint="run upstare with sudo"
         ) from None
     except ProcessLookupError:

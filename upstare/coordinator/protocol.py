@@ -19,6 +19,7 @@ import select
 import socket
 import struct
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from enum import IntEnum
 from typing import Any
@@ -162,18 +163,15 @@ def connect(process: Process, timeout: float) -> Session:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(f"\0upstare-{process.inner_pid()}-{nonce:016x}")
         listener.listen(8)
-        connection = _call(process, listener, nonce, time.monotonic() + timeout)
-    session = Session(process, connection)
-    try:
-        _greet(session)
-    except BaseException:
-        connection.close()
-        raise
-    return session
+        return _call(process, listener, nonce, time.monotonic() + timeout)
 
 
-def _call(process: Process, listener: socket.socket, nonce: int, deadline: float) -> socket.socket:
-    """Signal until the agent connects. Connections of anybody else are dropped."""
+def _call(process: Process, listener: socket.socket, nonce: int, deadline: float) -> Session:
+    """Signal until the agent connects and greets. Connections of anybody else are dropped.
+
+    A thread where the agent cannot be started says so on a connection of its own, with the place where it is.
+    """
+    culprits: dict[int, Reply] = {}
     pause = FIRST_REPEAT
     while time.monotonic() < deadline:
         # A signal without a handler would end the process: a program that has only just started is not ready yet.
@@ -182,20 +180,29 @@ def _call(process: Process, listener: socket.socket, nonce: int, deadline: float
         readable = _wait([listener.fileno(), process.pidfd], min(deadline, time.monotonic() + pause))
         if listener.fileno() in readable:
             connection, _ = listener.accept()
-            if _peer(connection) == process.pid:
-                return connection
+            session = Session(process, connection)
+            try:
+                if _peer(connection) == process.pid and _greet(session, culprits):
+                    return session
+            except BaseException:
+                connection.close()
+                raise
             connection.close()
         elif process.pidfd in readable:
             raise NoSuchProcess(f"process {process.pid} ended during the update")
         pause = min(pause * 1.5, LAST_REPEAT)
-    raise _silence(process)
+    raise _silence(process, culprits)
 
 
-def _greet(session: Session) -> None:
+def _greet(session: Session, culprits: dict[int, Reply]) -> bool:
+    """Receive the greeting. False, and a culprit more, if it is a thread's word that it cannot start the agent."""
     try:
         hello = session._message(time.monotonic() + HELLO_PATIENCE)
     except DeadlineMissed:
         raise ConnectionLost(f"the agent in {session.process.name()} does not greet us") from None
+    if hello.get("not_now"):
+        culprits[hello.get("tid", 0)] = hello
+        return False
     if not hello.get("ok", True):
         reason = hello.get("reason") or "it gave no reason"
         if hello.get("kind") == "refused":
@@ -204,6 +211,18 @@ def _greet(session: Session) -> None:
     if not hello.get("hello") or not isinstance(hello.get("build"), str):
         raise ConnectionLost(f"the agent in {session.process.name()} speaks another protocol")
     session.hello = hello
+    return True
+
+
+def blame(process: Process, culprits: Iterable[Reply]) -> list[str]:
+    """A phrase for each thread that is where it cannot be stopped: which one, in which call, called from where."""
+    from upstare.coordinator.symbols import call_at
+
+    result = []
+    for culprit in culprits:
+        call = call_at(process, int(str(culprit.get("caller", "0")), 16))
+        result.append(f"thread {culprit.get('tid')} is {call}")
+    return result
 
 
 def _signal(process: Process, nonce: int) -> None:
@@ -214,7 +233,7 @@ def _signal(process: Process, nonce: int) -> None:
     result = _libc.syscall(_PIDFD_SEND_SIGNAL, process.pidfd, ATTENTION_SIGNAL, information, 0)
     code = ctypes.get_errno() if result != 0 else 0
     if code == errno.EPERM:
-        raise UpstareError(
+        raise NotUpdatable(
             f"the kernel does not let us signal {process.name()}", hint="run upstare as its owner or with sudo"
         )
     # ESRCH: it ended, the pidfd says so. EAGAIN: its queue is full of signals, ours among them.
@@ -227,7 +246,7 @@ def _peer(connection: socket.socket) -> int:
     return int(pid)
 
 
-def _silence(process: Process) -> UpstareError:
+def _silence(process: Process, culprits: dict[int, Reply]) -> UpstareError:
     """Why no agent came."""
     state = process.state()
     if state in ("T", "t"):
@@ -242,10 +261,8 @@ def _silence(process: Process) -> UpstareError:
         return NotUpdatable(
             f"{process.name()} is in another network namespace", hint="run upstare there: nsenter --net --target PID"
         )
-    return DeadlineMissed(
-        f"no thread of {process.name()} came to a place where an update can begin: all are inside library calls",
-        hint="try again, or with a longer --timeout",
-    )
+    where = "; ".join(blame(process, culprits.values())) or "all are inside library calls"
+    return DeadlineMissed(f"no thread of {process.name()} came to a place where an update can begin: {where}")
 
 
 def _network(pid: int) -> str | None:
