@@ -27,7 +27,10 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "int inside(void) { if (two() != 2 || three() != 3) return 0;\n"
         "  char *p = (char *)inside; return p >= __start_upstare_rt && p < __stop_upstare_rt; }\n"
     )
-    (root / "src/deep/two.c").write_text("int two(void);\nint two(void) { return 2; }\n")
+    (root / "src/deep/two.c").write_text(
+        "int two(void);\nint two(void) { return 2; }\n"
+        f"int {runtime.ENTRY}(void);\nint {runtime.ENTRY}(void) {{ return 0; }}\n"
+    )
     (root / "arch/x86_64/three.S").write_text(
         ".text\n.globl three\n.hidden three\nthree: mov $3,%eax\n ret\n.section .note.GNU-stack\n"
     )
@@ -38,6 +41,8 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_all_code_is_in_one_section(sources: Path, tmp_path: Path) -> None:
     made = runtime.runtime_object(["cc"])
+    visible = {s.name for s in elf.read(made).symbols() if s.defined and not s.local}
+    assert visible == {"one", "inside", runtime.ENTRY}
     code = {s.name for s in elf.read(made).sections if s.flags & elf.SHF_EXECINSTR and s.size}
     assert code == {runtime.CODE_SECTION}
     main = tmp_path / "main.c"

@@ -71,7 +71,7 @@ def _key(compiler: Sequence[str]) -> str:
     """Digest of everything that goes into the object, the version of the compiler included."""
     root = runtime_directory()
     digest = hashlib.sha256()
-    for word in (*compiler, *FLAGS, CODE_SECTION, "localize-hidden"):
+    for word in (*compiler, *FLAGS, CODE_SECTION, "localize-hidden", ENTRY):
         digest.update(word.encode() + b"\0")
     digest.update(process.check([*compiler, "--version"], "ask the compiler for its version"))
     for path in sorted(p for p in root.rglob("*") if p.suffix in (".c", ".h", ".S", ".toml", ".inc")):
@@ -115,5 +115,5 @@ def _finish_object(path: Path) -> None:
     """All code of the object is in sections named CODE_SECTION; of its symbols only the exported ones are global."""
     names = {s.name for s in elf.read(path).sections if s.flags & elf.SHF_EXECINSTR and s.name.startswith(".text")}
     renames = [word for name in sorted(names) for word in ("--rename-section", f"{name}={CODE_SECTION}")]
-    symbols = ["--localize-hidden", f"--globalize-symbol={ENTRY}"]
-    process.check(["objcopy", *renames, *symbols, str(path)], "finish the runtime")
+    process.check(["objcopy", *renames, "--localize-hidden", str(path)], "hide the names of the runtime")
+    process.check(["objcopy", f"--globalize-symbol={ENTRY}", str(path)], "show the runtime's entry")
