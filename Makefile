@@ -17,7 +17,6 @@ bench: $(VENV)/ready
 
 lint: $(VENV)/ready
 	$(RUN) -m ruff check
-	$(RUN) -m ruff format --check
 	$(RUN) -m mypy
 	$(RUN) tools/lint_c.py
 

@@ -137,7 +137,7 @@ def become(words: Sequence[str]) -> NoReturn:
 
 
 class Scratch:
-    """A directory of our own that is gone when the ``with`` block ends."""
+    """A directory of our own that is gone when the ``with`` block ends; UPSTARE_KEEP in the environment keeps it."""
 
     def __init__(self) -> None:
         root = os.environ.get("TMPDIR") or "/tmp"
@@ -153,6 +153,8 @@ class Scratch:
     def __exit__(self, *_: object) -> None:
         import shutil
 
+        if os.environ.get("UPSTARE_KEEP"):
+            return
         shutil.rmtree(self.path, ignore_errors=True)
 
 
