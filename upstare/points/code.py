@@ -64,6 +64,13 @@ class Effect:
     restores: bool = False  # pop, leave
 
 
+# Instructions that only read a first operand in memory, and those that only write it.
+_READS_FIRST = frozenset(
+    "cmp test bt push mul imul div idiv fld fild fadd fsub fsubr fmul fdiv fdivr fiadd fisub fisubr fimul fidiv fidivr "
+    "fcom fcomp ficom ficomp fldcw ldmxcsr".split()
+)
+_STORES = ("mov", "vmov", "set", "fst", "fist", "pextr", "vpextr", "stos")
+
 _NAMES = ("ax", "cx", "dx", "bx", "sp", "bp", "si", "di")
 
 
@@ -99,6 +106,9 @@ class Decoder:
         self._full = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
         self._full.detail = True
         self._registers = _register_numbers(self._full)
+        names = {i: self._full.insn_name(i) or "" for i in range(1, x86.X86_INS_ENDING)}
+        self._reads_first = {i for i, name in names.items() if name in _READS_FIRST or name.startswith("prefetch")}
+        self._stores = {i for i, name in names.items() if name.startswith(_STORES)}
         self._effects: dict[bytes, Effect] = {}
         self._at: dict[int, Effect | None] = {}
 
@@ -142,12 +152,11 @@ class Decoder:
         ) or instruction.id in (x86.X86_INS_UD2, x86.X86_INS_SYSCALL, x86.X86_INS_HLT, x86.X86_INS_INT3):
             return Effect(len(code), Kind.BARRIER)
         lea = instruction.id == x86.X86_INS_LEA
-        idle = lea or instruction.id == x86.X86_INS_NOP
-        memory = (
-            []
-            if instruction.id == x86.X86_INS_NOP
-            else [self._memory(o, idle) for o in instruction.operands if o.type == x86.X86_OP_MEM]
-        )
+        memory = [
+            self._memory(instruction, i, lea)
+            for i, o in enumerate(instruction.operands)
+            if o.type == x86.X86_OP_MEM and instruction.id != x86.X86_INS_NOP
+        ]
         accessed, written = instruction.regs_access()
         in_addresses = {r for m in memory for r in (m.base, m.index)}
         registers = [number[o.reg] for o in instruction.operands if o.type == x86.X86_OP_REG]
@@ -178,16 +187,25 @@ class Decoder:
             restores=instruction.id in (x86.X86_INS_POP, x86.X86_INS_LEAVE),
         )
 
-    def _memory(self, operand: x86.X86Op, idle: bool) -> Memory:
-        access = operand.access or capstone.CS_AC_READ | capstone.CS_AC_WRITE  # not known: both
+    def _memory(self, instruction: capstone.CsInsn, position: int, idle: bool) -> Memory:
+        """The memory operand at ``position``.
+
+        capstone takes some stores (movups, movq, fstp) for loads. So a first operand counts as written but for the
+        instructions that are known only to read it, and as read but for plain moves.
+        """
+        operand = instruction.operands[position]
+        read = write = False
+        if not idle:
+            read = position > 0 or instruction.id not in self._stores
+            write = position == 0 and instruction.id not in self._reads_first
         number = self._registers
         return Memory(
             number[operand.mem.base],
             number[operand.mem.index],
             operand.mem.segment == x86.X86_REG_FS,
             operand.mem.disp,
-            bool(access & capstone.CS_AC_READ) and not idle,
-            bool(access & capstone.CS_AC_WRITE) and not idle,
+            read,
+            write,
         )
 
 

@@ -238,7 +238,7 @@ class _Path:
         if effect.may_fault:
             raise _Stop(f"there is a division at {address:#x}")
         for memory in effect.memory:
-            if memory.read and not self._may_read(memory, state):
+            if memory.read and not (self._may_read(memory, state) or self._copies_result(effect)):
                 raise _Stop(f"a load at {address:#x} may go through the dummy result")
             if memory.write:
                 if not self._may_write(memory, state):
@@ -250,6 +250,10 @@ class _Path:
         if memory.fs:
             return memory.index == NONE and memory.base == NONE
         return self._is(memory.base, state, (FIRM, STACK)) and self._is(memory.index, state, (FIRM,))
+
+    def _copies_result(self, effect: Effect) -> bool:
+        """Whether this is a string move that may put a dummy struct in its place."""
+        return self.pointer_result and len(effect.memory) == 2
 
     def _may_write(self, memory: Memory, state: list[int]) -> bool:
         if memory.fs or not self._is(memory.index, state, (FIRM,)):

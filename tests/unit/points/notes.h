@@ -13,6 +13,14 @@ struct expected {
   volatile int64_t slot[32];
 };
 
+/* The bytes of a floating point number, as a slot holds them. */
+#define BITS(x)                                                                                                       \
+  __extension__({                                                                                                     \
+    int64_t bits_ = 0;                                                                                                \
+    __builtin_memcpy(&bits_, &x, sizeof x);                                                                           \
+    bits_;                                                                                                            \
+  })
+
 #define CALL 1
 #define LOOP 2
 
@@ -26,7 +34,6 @@ struct expected {
 #define O(operand, slot, size) OPERAND(1, slot, size, "leaq %" #operand ",%%rax")
 #define P(operand, slot, size) OPERAND(2, slot, size, "movq %q" #operand ",%%rax")
 #define M(operand, slot, size) OPERAND(3, slot, size, "leaq %" #operand ",%%rax")
-#define EXPAND(flags) flags
 
 #define POINT_(identity, point, flags, part, count, operands, ...)                                                    \
   __asm__ volatile inline goto(NOTE(identity, point, flags, part, "%l[upstare_ret]", count) operands ".popsection"    \

@@ -46,10 +46,10 @@ static long leaf(long a, const char *text, double f) {
     e.slot[2] = sum;
     e.slot[3] = i;
     e.slot[4] = (long)text;
-    memcpy((void *)&e.slot[5], &f, sizeof f);
+    e.slot[5] = BITS(f);
     e.slot[6] = byte;
     e.slot[7] = half;
-    memcpy((void *)&e.slot[11], &single, sizeof single);
+    e.slot[11] = BITS(single);
     POINT("0000000000000001", 1, 2, 12,
           V(0, 0, 8) V(1, 1, 8) V(2, 2, 8) V(3, 3, 4) V(4, 4, 8) F(5, 5, 8) V(6, 6, 1) V(7, 7, 2) O(8, 8, 24) V(9, 9, 4)
               V(10, 10, 8) F(11, 11, 4),
@@ -86,7 +86,7 @@ NOINLINE static long recursive(int depth, long x, double d) {
     return x;
   e.slot[1] = depth;
   e.slot[2] = mine;
-  memcpy((void *)&e.slot[3], &d, sizeof d);
+  e.slot[3] = BITS(d);
   POINT("0000000000000003", 1, 4, 4, V(0, 0, 8) V(1, 1, 4) V(2, 2, 8) F(3, 3, 8), "nor"(&e), "nor"(depth), "nor"(mine),
         "xm"(d));
   r = recursive(depth - 1, mine + seed, d * 2);
@@ -185,8 +185,8 @@ NOINLINE static struct pair pair_result(int n) {
 NOINLINE static double floating_result(double x, float y) {
   struct expected e;
   double r;
-  memcpy((void *)&e.slot[1], &x, sizeof x);
-  memcpy((void *)&e.slot[2], &y, sizeof y);
+  e.slot[1] = BITS(x);
+  e.slot[2] = BITS(y);
   r = (double)recursive(2, (long)x, x);
   POINT("0000000000000009", 1, 1, 3, V(0, 0, 8) F(1, 1, 8) F(2, 2, 4), "nor"(&e), "xm"(x), "xm"(y));
   return r * x + y;
