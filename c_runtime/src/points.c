@@ -114,12 +114,12 @@ struct trap {
 static void unrolled_frame(struct trap *trap) {
   struct ups_thread *self = trap->self;
   struct ups_frame *frame = capture_point(&self->arena, self->partial, trap->point, trap->context, trap->image);
-  if (trap->point->part > 0) {
+  self->partial = NULL;
+  if (trap->point->part > 0) { /* the next chunk's no-op follows */
     self->partial = frame;
-  } else {
-    self->partial = NULL;
-    ups_frame_link(self, frame);
+    return;
   }
+  ups_frame_link(self, frame);
   trap->context->uc_mcontext.gregs[REG_RIP] = (greg_t)(trap->point->label + trap->image->bias);
 }
 

@@ -8,6 +8,10 @@
 #ifndef UPS_RUNTIME_H
 #define UPS_RUNTIME_H
 
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>

@@ -49,11 +49,13 @@ static bool push_chain(struct ups_thread *self, const struct ups_image *image, i
   const struct ups_table *t = atomic_load_explicit(&image->table, memory_order_acquire);
   for (uint32_t steps = 0; steps <= t->header->n_points; steps++) {
     const struct upstare_point *p = &t->points[index];
-    if (p->part > 0) { /* its label is the next chunk of the same point; the last one decides */
-      int32_t after = ups_image_point(image, p->label + image->bias);
+    if (p->part > 0) { /* the next no-op is the next chunk of the same point; the last one decides */
+      const struct upstare_point *q = p + 1;
       self->walk_bytes += p->n_operands * sizeof(struct ups_kept);
-      if (after < 0) return false;
-      index = after;
+      if ((uint32_t)index + 1 >= t->header->n_points || q->function != p->function || q->point != p->point ||
+          q->part != p->part - 1)
+        return false;
+      index++;
       continue;
     }
     const struct upstare_function *f = ups_image_function(image, p->function);

@@ -1,0 +1,82 @@
+"""Builds the hand-written programs of this directory: runtime, notes, table, without the transform."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.support.tool import REPOSITORY
+from upstare.driver import elf
+from upstare.model.description import Description, Function
+from upstare.points.table import build_table
+
+HERE = Path(__file__).parent
+RUNTIME = REPOSITORY / "c_runtime"
+FLAGS = ("-std=gnu11", "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-Wno-maybe-uninitialized", "-Wno-uninitialized", "-pthread")
+WRAP = "-Wl,--wrap=__libc_start_main"
+ID = re.compile(r"RESUME\((?P<type>[^,]+),\s*(?P<id>[0-9a-f]{16})\)")
+SIZE = re.compile(r"#define FRAME_([0-9a-f]{16})\s+(\d+)")
+
+
+def run(command: Sequence[str | Path], deadline: float = 120.0) -> str:
+    """Runs a command that must succeed; its output."""
+    done = subprocess.run(
+        [str(word) for word in command], capture_output=True, text=True, timeout=deadline, check=False
+    )
+    assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def runtime_object(directory: Path, flags: Sequence[str] = ()) -> Path:
+    """The runtime as one object, warnings being errors."""
+    objects: list[Path] = []
+    common = ["-std=gnu11", "-O2", "-g", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror", *flags]
+    for source in sorted([*RUNTIME.glob("src/**/*.c"), *RUNTIME.glob("arch/x86_64/*.S")]):
+        out = directory / f"{len(objects)}-{source.stem}.o"
+        includes = [f"-I{RUNTIME / name}" for name in ("include", "src", "arch/x86_64")]
+        gnu = [] if "#define _GNU_SOURCE" in source.read_text() else ["-D_GNU_SOURCE"]
+        run(["gcc", *common, *gnu, *includes, "-c", source, "-o", out])
+        objects.append(out)
+    whole = directory / "runtime.o"
+    run(["gcc", "-r", "-nostdlib", "-o", whole, *objects])
+    names = {s.name for s in elf.read(whole).sections if s.flags & elf.SHF_EXECINSTR and s.name.startswith(".text")}
+    run(["objcopy", *(w for n in sorted(names) for w in ("--rename-section", f"{n}=upstare_rt")), whole])
+    return whole
+
+
+def describe(source: Path, scheme: str, version: str) -> Description:
+    """What the model would say of a hand-written program: functions, their frames."""
+    text = source.read_text()
+    sizes = {m[1]: int(m[2]) for m in SIZE.finditer(text)}
+    build = hashlib.sha256(source.read_bytes() + version.encode()).hexdigest()
+    description = Description(1, 1, build, source.stem, version, scheme, "default", [])
+    for match in ID.finditer(text):
+        name = re.search(rf"/\* {match['id']} (\w+) \*/|(\w+)\([^()]*\) {{(?:(?!^}}).)*?{match['id']}", text, re.S | re.M)
+        label = next((g for g in name.groups() if g), "?") if name else "?"
+        description.functions.append(
+            Function(match["id"], source.name, label, source.name, 1, False, "", match["type"], "", True,
+                     frame_size=sizes[match["id"]])
+        )
+    return description
+
+
+def build(source: Path, directory: Path, runtime: Path, scheme: str = "trap", flags: Sequence[str] = ()) -> Path:
+    """The program, with its table."""
+    out = directory / f"{source.stem}-{scheme}"
+    description = describe(source, scheme, "1")
+    digest = ",".join(f"0x{description.build[i : i + 2]}" for i in range(0, 64, 2))
+    info = directory / f"{out.name}-info.c"
+    info.write_text(
+        '#include "upstare_abi.h"\n__attribute__((visibility("hidden"))) const struct upstare_image_info '
+        f'upstare_image_self = {{1, {int(scheme == "flag")}, {{{digest}}}, "{source.stem}", "1"}};\n'
+    )
+    define = ["-DFLAG"] if scheme == "flag" else []
+    run(["gcc", *FLAGS, *define, *flags, f"-I{RUNTIME / 'include'}", f"-I{source.parent}", source, info, runtime, WRAP,
+         "-o", out])
+    table = directory / f"{out.name}.table"
+    table.write_bytes(build_table(out, description))
+    run(["objcopy", "--remove-section", ".upstare_notes", "--add-section", f".upstare.points={table}", out])
+    return out
