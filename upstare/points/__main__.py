@@ -72,15 +72,16 @@ def print_table(title: str, table: Table, bodies: Bodies, summary: bool) -> None
     nexts.update(min(p.next, 0) for p in table.points)
     print(f"{title}: scheme {table.scheme}, build {table.build.hex()}")
     print(
-        f"  {len(table.functions)} functions, {len(table.points)} points ({nexts[NEXT_RETURN]} return, {nexts[0]} go on "
-        f"in the function around, {nexts[NEXT_UNKNOWN]} unknown), {len(table.operands)} operands, "
+        f"  {len(table.functions)} functions, {len(table.points)} points ({nexts[NEXT_RETURN]} return, "
+        f"{nexts[0]} inlined, {nexts[NEXT_UNKNOWN]} unknown), {len(table.operands)} operands, "
         f"{len(table.returns)} returns, {sum(r.end - r.begin for r in table.ranges)} bytes of text"
     )
     if summary:
         return
     for function in table.functions:
         print(
-            f"function {names[function.id]} {function.id:016x}: frame {function.frame_size}, resume {function.resume:#x}"
+            f"function {names[function.id]} {function.id:016x}: frame {function.frame_size}, "
+            f"resume {function.resume:#x}"
         )
     for point in table.points:
         print(_point(table, point, names, bodies))
@@ -107,8 +108,8 @@ def _point(table: Table, point: PointRow, names: dict[int, str], bodies: Bodies)
     going = {NEXT_RETURN: "returns", NEXT_UNKNOWN: "unknown"}.get(point.next) or _name(table.points[point.next], names)
     part = f" part {point.part}" if point.part else ""
     return (
-        f"point {_name(point, names)} {point.address:#x} in {_where(point.address, bodies)}: {flags}, line {point.line}, "
-        f"label {point.label:#x}, next {going}{part}"
+        f"point {_name(point, names)} {point.address:#x} in {_where(point.address, bodies)}: {flags}, "
+        f"line {point.line}, label {point.label:#x}, next {going}{part}"
     )
 
 

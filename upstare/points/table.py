@@ -28,6 +28,7 @@ from upstare.points.returns import Tracer, holds_note, return_addresses
 
 __all__ = ["Problem", "Table", "build", "build_table", "read_table"]
 
+RUNTIME_SECTION = "upstare_rt"
 RESUME_PREFIX = "upstare$r$"
 _NOP = b"\x90"
 
@@ -83,7 +84,7 @@ def build(path: Path, description: Description) -> tuple[Table, list[Problem]]:
 
     bodies = Bodies(symbols)
     addresses = [note.address for note in notes]
-    own = _own_bodies(bodies, addresses, names)
+    own = _own_bodies(elf, bodies, addresses, names)
     tracer = Tracer(elf, notes, bodies)
     following, problems = _following(tracer, bodies, notes, functions, names, description) if trap else ({}, [])
     rows, operands = _point_rows(notes, following)
@@ -116,19 +117,23 @@ def _read_notes(elf: Elf, trap: bool) -> list[Note]:
     return notes
 
 
-def _own_bodies(bodies: Bodies, addresses: list[int], names: _Names) -> list[Body]:
+def _own_bodies(elf: Elf, bodies: Bodies, addresses: list[int], names: _Names) -> list[Body]:
     """The bodies of the program's own functions: those that hold a point, and all that the description names.
 
-    Where more functions have a name than the description knows (the runtime or a library linked in may have a static
-    function of the same name), those without a point are left out: to take foreign text for our own would be wrong,
-    the other way round an update only waits a little longer.
+    The runtime has a section of its own. Where more functions have a name than the description knows (an object
+    without a unit, or a library linked in, may have a static function of the same name), those without a point are left
+    out: to take foreign text for our own would be wrong, the other way round an update only waits a little longer.
     """
+    runtime = elf.by_name.get(RUNTIME_SECTION)
+    foreign = range(runtime.address, runtime.address + runtime.size) if runtime else range(0)
     whole: dict[str, int] = defaultdict(int)
     for body in bodies.bodies:
-        if body.symbol.name == body.source:
+        if body.begin not in foreign and body.symbol.name == body.source:
             whole[body.source] += 1
     own: list[Body] = []
     for body in bodies.bodies:
+        if body.begin in foreign:
+            continue
         if holds_note(addresses, body) or body.source.startswith(RESUME_PREFIX):
             own.append(body)
         elif names.of(body) and whole[body.source] <= len(names.of(body)):
