@@ -51,6 +51,9 @@ def c_type(ctype: Any) -> str:
         return c_type(ctype.element_type) + " *" if "(" not in ctype.spelling else f"__typeof__({ctype.element_type.spelling}) *"
     if ctype.kind in (TypeKind.FUNCTIONPROTO, TypeKind.FUNCTIONNOPROTO):
         return f"__typeof__({ctype.spelling}) *"
+    if ctype.is_const_qualified() or ctype.is_volatile_qualified() or ctype.is_restrict_qualified():
+        if ctype.kind not in (TypeKind.RECORD, TypeKind.VOID):
+            return f"__typeof__(({ctype.spelling})0)"  # the type of a cast has no qualifiers at the top
     return f"__typeof__({spelling(ctype)})"
 
 
@@ -256,7 +259,9 @@ class NormalForm:
         if node.target_kind == "function":
             if node.name in self._redirects:
                 name = f"upstare_{node.name}"
-                self.externs[name] = f"extern __typeof__({node.name}) {name};"
+                declared = bool(self.parsed.declarations(node.name))
+                # Without a declaration the call is an implicit int function, as it was before.
+                self.externs[name] = f"extern __typeof__({node.name}) {name};" if declared else f"extern int {name}();"
                 return name
             if node in self.tree.values and node.name in self.decisions.entries:
                 name = f"__upstare_entry_{node.name}"
