@@ -26,7 +26,7 @@ SECTION_OLD_POINTS = ".upstare.oldpoints"
 Progress = Callable[[str, int, int], None]
 
 _FLAGS = (
-    "-std=gnu11 -O1 -fPIC -fvisibility=hidden -fno-strict-aliasing -fno-lto -w "
+    "-std=gnu11 -O1 -fPIC -fvisibility=hidden -fno-strict-aliasing -fno-lto "
     "-Werror=incompatible-pointer-types -Werror=implicit-function-declaration -Werror=int-conversion"
 ).split()
 

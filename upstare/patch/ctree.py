@@ -129,26 +129,12 @@ def constant(make: Make) -> Make:
 
 def pointer(make: Make) -> Make:
     """A pointer to the type."""
-
-    def wrap(node: Node) -> Node:
-        if isinstance(node, c_ast.TypeDecl):
-            return c_ast.PtrDecl([], node)
-        node.type = wrap(node.type)
-        return node
-
-    return lambda name: wrap(make(name))
+    return lambda name: c_ast.PtrDecl([], make(name))
 
 
 def array(make: Make, count: int) -> Make:
     """An array of ``count`` elements."""
-
-    def wrap(node: Node) -> Node:
-        if isinstance(node, c_ast.TypeDecl):
-            return c_ast.ArrayDecl(node, number(count), [])
-        node.type = wrap(node.type)
-        return node
-
-    return lambda name: wrap(make(name))
+    return lambda name: c_ast.ArrayDecl(make(name), number(count), [])
 
 
 def code_pointer(name: str) -> Node:
@@ -162,10 +148,10 @@ def compound(statements: list[Node]) -> Node:
     return c_ast.Compound(statements)
 
 
-def loop(counter: str, count: int, body: list[Node]) -> Node:
-    """``for (unsigned long counter = 0; counter < count; counter++)``."""
-    start = c_ast.DeclList([declare(counter, base("unsigned", "long"), number(0))])
-    condition = c_ast.BinaryOp("<", ident(counter), number(count))
+def loop(counter: str, begin: int, end: int, body: list[Node]) -> Node:
+    """``for (unsigned long counter = begin; counter < end; counter++)``."""
+    start = c_ast.DeclList([declare(counter, base("unsigned", "long"), number(begin))])
+    condition = c_ast.BinaryOp("<", ident(counter), number(end))
     return c_ast.For(start, condition, c_ast.UnaryOp("p++", ident(counter)), compound(body))
 
 

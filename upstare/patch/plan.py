@@ -13,6 +13,7 @@ from upstare.errors import UsageError
 from upstare.model.description import AddressUse, Function, Point, Slot, Variable
 from upstare.patch.compare import Comparison, Version
 from upstare.patch.continuations import Callee, align
+from upstare.patch.expressions import names_in
 from upstare.patch.mapping import renamed_local
 from upstare.patch.relate import Kind, Relation, Relations, normal
 from upstare.patch.report import Finding
@@ -419,13 +420,7 @@ class _PointSlots:
         if slot.key in temporaries:
             return self._from(temporaries[slot.key], slot)
         if text is not None:
-            name = renamed_local(text)
-            if name is None:
-                return SlotPlan(slot, text=text)
-            source = self._find(name)
-            if source is None:
-                return self._ask(slot, f"the mapping file takes it from '{name}', which is not live here")
-            return self._from(source, slot)
+            return self._plan_mapped(slot, text)
         source = self._find(slot.key) or self._find_by_name(slot)
         if source is not None:
             return self._from(source, slot)
@@ -437,6 +432,16 @@ class _PointSlots:
             self._frames.assume(self._new, slot)
             return SlotPlan(slot, text=slot.initial)
         return self._ask(slot, f"new {'parameter' if slot.parameter else 'local'} needs a value")
+
+    def _plan_mapped(self, slot: Slot, text: str) -> SlotPlan | None:
+        """A local that the mapping file speaks of."""
+        names = names_in(text, f"{self._new.name}: {slot.name}")
+        for name in sorted(names):
+            if self._find(name) is None:
+                return self._ask(slot, f"the mapping file takes it from 'old.{name}', which is not live here")
+        renamed = renamed_local(text)
+        source = self._find(renamed) if renamed is not None else None
+        return SlotPlan(slot, text=text) if source is None else self._from(source, slot)
 
     def _plan_result(self, slot: Slot) -> SlotPlan | None:
         """The slot that takes the value of the call: not needed while the call is running."""

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from upstare.model.description import Field, Type
 from upstare.patch.compare import Comparison
+from upstare.patch.expressions import over_old
 from upstare.patch.mapping import is_name
 from upstare.patch.user import BACKWARD, UserFunction, UserTransformers
 
@@ -32,6 +33,14 @@ class Kind(Enum):
     ARRAY = "array"  # element by element
     USER = "user"  # by a function of the transformers file
     NONE = "none"  # nobody knows how
+
+
+class Cut(Enum):
+    """What becomes of the elements that an array loses."""
+
+    ASK = "ask"  # a person decides
+    DROP = "drop"  # the way back: what only the new version has goes, as the fields that only it has
+    CHECK = "check"  # the way back, bytes: text that does not fit is not cut off; the transformer refuses
 
 
 class Problem(NamedTuple):
@@ -63,6 +72,7 @@ class Relation:
     element: Relation | None = None  # Kind.ARRAY
     count: int = 0  # Kind.ARRAY: elements that both have
     lost: int = 0  # Kind.ARRAY: elements that only the old one has
+    cut: Cut = Cut.ASK  # Kind.ARRAY: what becomes of them
     user: UserFunction | None = None  # Kind.USER
 
     def problems(self, path: str = "") -> Iterator[Problem]:
@@ -70,7 +80,7 @@ class Relation:
         if self.kind is Kind.NONE:
             yield Problem(path, self.reason)
         elif self.kind is Kind.ARRAY and self.element is not None:
-            if self.lost:
+            if self.lost and self.cut is Cut.ASK:
                 yield Problem(path, f"the array loses {self.lost} of {self.lost + self.count} elements")
             yield from self.element.problems(f"{path}[]")
         elif self.kind is Kind.RECORD:
@@ -153,6 +163,8 @@ class Relations:
         element = self.of(old.target or "", new.target or "")
         if old.count == new.count and element.kind is Kind.SAME:
             return Relation(Kind.SAME, old_key, new_key)
+        byte = self.new_type(new.target or "")
+        back = Cut.CHECK if byte is not None and byte.size == 1 else Cut.DROP
         return Relation(
             Kind.ARRAY,
             old_key,
@@ -160,6 +172,7 @@ class Relations:
             element=element,
             count=min(old.count, new.count),
             lost=max(0, old.count - new.count),
+            cut=back if self._user.prefix == BACKWARD else Cut.ASK,
         )
 
     def _relate_records(self, old_key: str, new_key: str, old: Type, new: Type) -> Relation:
@@ -187,6 +200,8 @@ class Relations:
             source: Field | None
             text = mapped.get(member.name) if member.name else None
             if text is not None and not (is_name(text) and text in named):
+                subject = f'{self._mapping.path}: [fields."{new.key}"] {member.name}'
+                over_old(text, {name: name for name in named}, subject)
                 yield FieldPlan(member, None, None, expression=text)
                 continue
             if member.name:

@@ -11,16 +11,16 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pycparser import c_ast, c_parser
+from pycparser import c_ast
 
-from upstare.errors import UsageError
 from upstare.model.description import Description, Field, Function, Slot, Type, Variable
 from upstare.patch import ctree
 from upstare.patch.ctree import NEW, OLD, Node
+from upstare.patch.expressions import over_old
 from upstare.patch.file import ABI
 from upstare.patch.plan import Continuation, Move, Plan, SlotPlan, variable_name
-from upstare.patch.relate import Kind, Relation, Relations, normal, tag_of
-from upstare.patch.user import TYPEDEFS, UserFunction, UserTransformers
+from upstare.patch.relate import Cut, Kind, Relation, Relations, normal, tag_of
+from upstare.patch.user import UserFunction, UserTransformers
 
 _CONTEXT = ctree.pointer(ctree.record("struct", "upstare_context"))
 _BYTES = ctree.pointer(ctree.base("unsigned", "char"))
@@ -186,7 +186,7 @@ class _Generator:
         if alias is not None:
             name = self.names.take(f"initial_{variable_name(variable)}")
             hidden = '__attribute__((visibility("hidden")))'
-            self._declare(f'extern const unsigned char {name}[] {hidden} __asm__("{alias}");')
+            self._declare(f'extern const unsigned char {name}[] __asm__("{alias}") {hidden};')
             return ctree.ident(name)
         content = self._pristine.content.get(variable.symbol, b"")
         if not content.strip(b"\0"):
@@ -257,7 +257,7 @@ class _Generator:
             return _row(ctree.address(ctree.ident(name)), ctree.number(0))
         code = self.names.take(f"function_{function.name}")
         hidden = '__attribute__((visibility("hidden")))'
-        self._declare(f'extern void {code}(void) {hidden} __asm__("{entry_alias(function)}");')
+        self._declare(f'extern void {code}(void) __asm__("{entry_alias(function)}") {hidden};')
         return _row(ctree.address(ctree.ident(name)), ctree.ident(code))
 
     def _patch(self, directions: list[str]) -> str:
@@ -365,7 +365,12 @@ class _Functions:
             inside = self._convert(
                 ctree.index(source, counter), ctree.index(target, counter), relation.element, depth + 1
             )
-            return [ctree.loop(counter, relation.count, inside)] if relation.count else []
+            copied = [ctree.loop(counter, 0, relation.count, inside)]
+            if relation.element.kind is Kind.SAME:
+                found = self._file.type(self._target, relation.element.new)
+                size = ctree.number(relation.count * (found.size if found else 0))
+                copied = [ctree.call("__builtin_memcpy", ctree.address(target), ctree.address(source), size)]
+            return [*(copied if relation.count else []), *self._cut(source, relation, counter)]
         if relation.kind is Kind.RECORD:
             function = self._record(relation)
             made = ctree.call(function, ctree.address(source), ctree.address(target), ctree.ident("context"))
@@ -373,6 +378,16 @@ class _Functions:
         if relation.kind is Kind.CONVERT:
             return [ctree.assign(target, source)]
         return [self._same(source, target, relation)]
+
+    @staticmethod
+    def _cut(source: Node, relation: Relation, counter: str) -> list[Node]:
+        """Refuse if the elements that are lost hold something."""
+        if not relation.lost or relation.cut is not Cut.CHECK:
+            return []
+        reason = f"text of more than {relation.count} bytes does not fit into the old version's '{relation.new}'"
+        refusal = [ctree.call("upstare_refuse", ctree.ident("context"), ctree.string(reason)), ctree.give_back(-1)]
+        check = ctree.unless_zero(ctree.index(source, counter), refusal)
+        return [ctree.loop(counter, relation.count, relation.count + relation.lost, [check])]
 
     def _same(self, source: Node, target: Node, relation: Relation) -> Node:
         old_make, new_make = self._make(self._source, relation.old), self._make(self._target, relation.new)
@@ -452,36 +467,6 @@ def entry_alias(function: Function) -> str:
 def initial_alias(variable: Variable) -> str:
     """The hidden symbol that the patch gives to its own definition of a variable."""
     return f"upi${variable.symbol}"
-
-
-def over_old(text: str, members: Mapping[str, str], subject: str) -> str:
-    """An expression of a mapping file with ``old.x`` made ``old->`` and the member that holds x.
-
-    Raises:
-        UsageError: it is not C, or names something that is not there.
-    """
-    if not re.search(r"\bold\b", text):
-        return text
-    braces = text.lstrip().startswith("{")
-    try:
-        tree = c_parser.CParser().parse(f"{TYPEDEFS} void *value[] = {text if braces else '{' + text + '}'};")
-    except c_parser.ParseError as error:
-        raise UsageError(f"{subject}: {text!r} is not a C expression: {error}") from error
-    value = tree.ext[-1].init
-    _redirect(value, members, f"{subject}: {text!r}")
-    return ctree.text_of(value if braces else value.exprs[0])
-
-
-def _redirect(node: Node, members: Mapping[str, str], subject: str) -> None:
-    if isinstance(node, c_ast.StructRef) and node.type == "." and getattr(node.name, "name", None) == "old":
-        member = members.get(node.field.name)
-        if member is None:
-            known = ", ".join(sorted(members)) or "nothing"
-            raise UsageError(f"{subject}: there is no old.{node.field.name} here", hint=f"there is {known}")
-        node.type, node.field.name = "->", member
-        return
-    for _, child in node.children():
-        _redirect(child, members, subject)
 
 
 def _frame_type(key: str, slots: Sequence[Slot], types: Mapping[str, Type]) -> tuple[Type, dict[str, str]]:
