@@ -57,7 +57,7 @@ def _trap(point: ir.Point, slots: list[FrameSlot], identity: str, line: int, par
         text += f".byte {kind},3f-2f\\n\\t.long {slot.offset},{slot.size}\\n\\t2: {instruction}\\n\\t3:\\n\\t"
         operands.append(constraint)
     clobber = '"memory"' if memory else ""
-    return f'__asm__ volatile inline goto("{text}.popsection" : : {", ".join(operands)} : {clobber} : upstare_ret);'
+    return f'__asm__ volatile __inline goto("{text}.popsection" : : {", ".join(operands)} : {clobber} : upstare_ret);'
 
 
 def _flag(point: ir.Point, slots: list[FrameSlot], frame: Frame, identity: str, line: int, resume: bool) -> str:
