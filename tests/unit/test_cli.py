@@ -55,7 +55,7 @@ def program(tmp_path: Path) -> Path:
 def test_inspect(program: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["inspect", str(program), "--functions", "--points"]) == 0
     out = capsys.readouterr().out
-    assert "server 1.0" in out
+    assert "version    1.0\n" in out
     assert "2 in 1 units; 1 can be rebuilt, 1 pinned" in out
     assert "2 (1 call, 1 loop)" in out
     for text in ("getaddrinfo", "server.c:14 in serve", "server.c:20", "counts", "uses a nested function", "accept"):

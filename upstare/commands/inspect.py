@@ -127,11 +127,11 @@ def _function(function: Function) -> dict[str, Any]:
 def _print(summary: dict[str, Any], *, functions: bool, points: bool, limit: int | None) -> None:
     from upstare.commands import tables
 
-    console = tables.console()
     counts = summary["counts"]
     kinds = ", ".join(f"{n} {key.removeprefix('points_')}" for key, n in counts.items() if key.startswith("points_"))
     facts = {
-        "program": f"{summary['program']} {summary['version']}",
+        "program": summary["program"],
+        "version": summary["version"],
         "build": summary["build"],
         "scheme": f"{summary['scheme']}, placement {summary['placement']}, interface {summary['abi']}",
         "functions": f"{counts['functions']} in {summary['units']} units; {counts['instrumented']} can be rebuilt, "
@@ -140,7 +140,7 @@ def _print(summary: dict[str, Any], *, functions: bool, points: bool, limit: int
         "variables": str(summary["variables"]),
     }
     for key, text in facts.items():
-        console.print(f"{key:<10} {text}", soft_wrap=True)
+        tables.show(f"{key:<10} {text}")
 
     def section(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]], shown: int | None) -> None:
         if not rows:
@@ -148,10 +148,10 @@ def _print(summary: dict[str, Any], *, functions: bool, points: bool, limit: int
         table = tables.table(*columns, title=title)
         for row in rows[:shown]:
             table.add_row(*("" if cell is None else str(cell) for cell in row))
-        console.print()
-        console.print(table)
+        print()
+        tables.show(table)
         if shown is not None and len(rows) > shown:
-            console.print(f"... and {len(rows) - shown} more (--all)")
+            tables.show(f"... and {len(rows) - shown} more (--all)")
 
     section(
         "Blocking calls (interrupted and issued again)",

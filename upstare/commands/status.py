@@ -15,8 +15,6 @@ from upstare.commands.arguments import add_json, add_timeout, process_id
 from upstare.errors import EXIT_DONE
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from upstare.coordinator.status import Status
 
 _PATIENCE_ALL = 1.0
@@ -52,27 +50,26 @@ def _as_dict(status: Status) -> dict[str, Any]:
 def _print(found: list[Status], *, in_full: bool) -> None:
     from upstare.commands import tables
 
-    console = tables.console()
     if not found:
-        console.print("no updateable process runs here")
+        tables.show("no updateable process runs here")
         return
     table = tables.table("pid", "program", "version", "build", "threads", "updates", "")
     for each in found:
         updates = sum(entry.get("outcome") == "updated" for entry in each.history)
         cells = (each.pid, each.program, each.version, each.build[:12], each.threads or "", updates, each.reason or "")
         table.add_row(*map(str, cells))
-    console.print(table)
+    tables.show(table)
     if in_full:
         for each in found:
-            _print_history(console, each)
-            _print_stacks(console, each)
+            _print_history(each)
+            _print_stacks(each)
 
 
-def _print_history(console: Console, status: Status) -> None:
+def _print_history(status: Status) -> None:
     from upstare.commands import tables
 
     if not status.history:
-        console.print("never updated")
+        tables.show("never updated")
         return
     table = tables.table("time", "from", "to", "outcome", "pause", "reason")
     for entry in status.history:
@@ -85,12 +82,14 @@ def _print_history(console: Console, status: Status) -> None:
             f"{pause:.0f} µs" if pause else "",
             str(entry.get("reason") or ""),
         )
-    console.print(table)
+    tables.show(table)
 
 
-def _print_stacks(console: Console, status: Status) -> None:
+def _print_stacks(status: Status) -> None:
+    from upstare.commands import tables
+
     for thread in status.details.get("threads_detail", []):
-        console.print(f"thread {thread.get('tid')}")
+        tables.show(f"thread {thread.get('tid')}")
         for frame in thread.get("frames", []):
             where = f":{frame['line']}" if frame.get("line") else ""
-            console.print(f"    {frame.get('function')}{where}  {frame.get('version', '')}".rstrip())
+            tables.show(f"    {frame.get('function')}{where}  {frame.get('version', '')}".rstrip())

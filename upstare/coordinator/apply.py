@@ -373,7 +373,7 @@ def _hint(error: UpstareError) -> str | None:
 
 
 def _version(program: str, version: str | None, build: str) -> str:
-    return f"{program} {version or '(unnamed)'} [build {build[:12]}]"
+    return f"{program if version in (None, program) else f'{program} {version}'} [build {build[:12]}]"
 
 
 def _program(pid: int) -> str | None:
