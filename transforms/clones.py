@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from transforms import ir
 from transforms.frames import Frame
-from transforms.normal_form import NormalForm, Temporary, c_type, spelling
+from transforms.normal_form import NormalForm, Temporary, c_type, copy_of
 from transforms.points import point_text, pointer_name
 from upstare.frontend.functions import Local
 
@@ -62,8 +62,11 @@ class Printer:
         if isinstance(segment, ir.Ref):
             return self.variable(segment.target)
         if isinstance(segment, ir.Name):
-            return self.frame.c_names.get(segment.target) or self.form.tree.locals[segment.target].name \
-                if segment.target in self.form.tree.locals else self.source.flat(*_word(self.source.text, segment.target))
+            return (
+                self.frame.c_names.get(segment.target) or self.form.tree.locals[segment.target].name
+                if segment.target in self.form.tree.locals
+                else self.source.flat(*_word(self.source.text, segment.target))
+            )
         if isinstance(segment, ir.FastOnly):
             return "" if self.resume else segment.text
         assert segment is ir.FUNCTION_NAME
@@ -138,14 +141,18 @@ class Printer:
 
     def _call(self, s: ir.CallPoint) -> None:
         n = s.point.number
-        assign = f"{self.variable(s.result)} = " if s.result is not None else ""
-        call = f"{assign}{self.render(s.call)}; "
+        variable = self.form.variable(s.result) if s.result is not None else None
+        assign, end = f"{self.variable(s.result)} = " if s.result is not None else "", "; "
+        if isinstance(variable, Temporary) and variable.by_copy:
+            assign = f"{{ {variable.c_type} __upstare_v = "
+            end = f"; {self.render(ir.Expr(copy_of(ir.Ref(variable.target))))} }} "
+        call = f"{assign}{self.render(s.call)}{end}"
         if self.resume:
             result = s.point.returns
             callee = f"(({result or 'void'} (*)(void))upstare_resume_callee())()"
             self.put(
                 f"if (0) {{ upstare_r{n}: ; {self._restore(s.point)}if (!__upstare_phase) goto upstare_c{n}; "
-                f"{assign}{callee}; }} else {call}"
+                f"{assign}{callee}{end}}} else {call}"
             )
         else:
             self.put(call)
@@ -163,7 +170,8 @@ class Printer:
             slot = self.frame.slots[target]
             if slot.how == "kept":
                 parts.append(
-                    f"{pointer_name(slot)} = (void *)__upstare_own(__upstare_d + {slot.offset}, (void *)&{slot.c_name}, {slot.size}); "
+                    f"{pointer_name(slot)} = (void *)__upstare_own(__upstare_d + {slot.offset}, "
+                    f"(void *)&{slot.c_name}, {slot.size}); "
                 )
             else:
                 parts.append(f"__builtin_memcpy((void *)&{slot.c_name}, __upstare_d + {slot.offset}, {slot.size}); ")
@@ -277,4 +285,4 @@ def _parameter_type(local: Local) -> str:
     return text
 
 
-__all__ = ["Printer", "Temporary", "print_clones", "spelling"]
+__all__ = ["Printer", "print_clones"]

@@ -40,7 +40,9 @@ class FrameSlot:
 class Frame:
     """All slots of a function, after liveness."""
 
-    def __init__(self, form: NormalForm, live: dict[ir.Point, frozenset[int]], source: SourceText, types: TypeTable) -> None:
+    def __init__(
+        self, form: NormalForm, live: dict[ir.Point, frozenset[int]], source: SourceText, types: TypeTable
+    ) -> None:
         self.form = form
         self.slots: dict[int, FrameSlot] = {}
         self.size = 0
@@ -58,7 +60,9 @@ class Frame:
         lasting = [local for local in form.tree.locals.values() if local.kept and not local.static]
         literals = [t for t in form.temporaries.values() if t.kept]
         for point in form.points:
-            members = {t for t in live.get(point, frozenset()) if not form.variable(t).kept and self._in_scope(t, point)}
+            members = {
+                t for t in live.get(point, frozenset()) if not form.variable(t).kept and self._in_scope(t, point)
+            }
             for local in lasting:
                 if local.va_list:
                     self._check_list(local, point, lists, source)
@@ -79,7 +83,9 @@ class Frame:
         from transforms.normal_form import Pin
 
         if local.parameter or any(begin <= point.offset < end for begin, end in lists):
-            raise Pin(f"{source.where(point.offset)}: a variable argument list is in use during a call that can be interrupted")
+            raise Pin(
+                f"{source.where(point.offset)}: a variable argument list is in use in a call that can be interrupted"
+            )
 
     def _add(self, target: int, types: TypeTable) -> None:
         variable = self.form.variable(target)
@@ -119,7 +125,15 @@ class Frame:
         self._place(target, key, size, align, how, types.key(canonical, f"{function}.{key}"), shown, variable)
 
     def _place(
-        self, target: int, key: str, size: int, align: int, how: str, type_key: str, shown: str, variable: Local | Temporary
+        self,
+        target: int,
+        key: str,
+        size: int,
+        align: int,
+        how: str,
+        type_key: str,
+        shown: str,
+        variable: Local | Temporary,
     ) -> None:
         align = max(align, 16 if how == "kept" else 1)
         offset = (self.size + align - 1) // align * align

@@ -24,7 +24,7 @@ from transforms import ir
 from transforms.decisions import Decisions
 from upstare.frontend.functions import FunctionTree, Local, is_arrow, taken_address
 from upstare.frontend.nodes import STATEMENTS, Node, Parsed
-from upstare.frontend.types import TypeTable, is_array
+from upstare.frontend.types import TypeTable, is_array, is_const
 
 _NAME_MACROS = ("__func__", "__FUNCTION__", "__PRETTY_FUNCTION__")
 
@@ -42,19 +42,40 @@ class Temporary:
     ctype: Any
     c_type: str
     kept: bool = False
+    by_copy: bool = False  # has constant members: cannot be assigned, only copied
 
 
 def c_type(ctype: Any) -> str:
     """A spelling of a type that declares an assignable object: canonical, unqualified at the top, decayed."""
     ctype = ctype.get_canonical()
     if ctype.kind in (TypeKind.INCOMPLETEARRAY, TypeKind.CONSTANTARRAY):
-        return c_type(ctype.element_type) + " *" if "(" not in ctype.spelling else f"__typeof__({ctype.element_type.spelling}) *"
+        return (
+            c_type(ctype.element_type) + " *"
+            if "(" not in ctype.spelling
+            else f"__typeof__({ctype.element_type.spelling}) *"
+        )
     if ctype.kind in (TypeKind.FUNCTIONPROTO, TypeKind.FUNCTIONNOPROTO):
         return f"__typeof__({ctype.spelling}) *"
     if ctype.is_const_qualified() or ctype.is_volatile_qualified() or ctype.is_restrict_qualified():
         if ctype.kind not in (TypeKind.RECORD, TypeKind.VOID):
             return f"__typeof__(({ctype.spelling})0)"  # the type of a cast has no qualifiers at the top
     return f"__typeof__({spelling(ctype)})"
+
+
+def copy_of(hole: ir.Ref) -> list[ir.Segment]:
+    """``hole`` takes the bytes of __upstare_v."""
+    return ["__builtin_memcpy((void *)&", hole, ", (const void *)&__upstare_v, sizeof __upstare_v);"]
+
+
+def has_constant_member(ctype: Any) -> bool:
+    """Whether a record type cannot be assigned because something in it is const."""
+    ctype = ctype.get_canonical()
+    while ctype.kind in (TypeKind.CONSTANTARRAY, TypeKind.INCOMPLETEARRAY):
+        ctype = ctype.element_type.get_canonical()
+    if ctype.kind != TypeKind.RECORD:
+        return False
+    return any(f.type.get_canonical().is_const_qualified() or is_const(f.type) or has_constant_member(f.type)
+               for f in ctype.get_fields())  # fmt: skip
 
 
 def spelling(ctype: Any) -> str:
@@ -149,7 +170,9 @@ class NormalForm:
         cond = loop.parts.get("cond")
         child, parent = node, self.tree.parent(node)
         while parent is not None and parent is not loop:
-            if parent.kind in ("if", "switch", "for", "while", "do", "cond", "elvis") and child is not parent.parts.get("cond"):
+            if parent.kind in ("if", "switch", "for", "while", "do", "cond", "elvis") and child is not parent.parts.get(
+                "cond"
+            ):
                 return False
             if parent.kind == "binary" and parent.op in ("&&", "||") and child is not parent.children[0]:
                 return False
@@ -160,7 +183,9 @@ class NormalForm:
                     if any(n.kind in ("continue", "goto") for n in before.walk()):
                         return False
             child, parent = parent, self.tree.parent(parent)
-        return parent is loop and (cond is None or child is cond or loop.kind == "do" or child is loop.parts.get("body"))
+        return parent is loop and (
+            cond is None or child is cond or loop.kind == "do" or child is loop.parts.get("body")
+        )
 
     # ---- the function --------------------------------------------------------------------------------------------
 
@@ -187,7 +212,9 @@ class NormalForm:
             if self.tree.start < declaration.location.offset < self.tree.end:
                 raise Pin(f"{self.source.where(node.start)}: the value of a call has a type of this function's own")
         number = len(self.temporaries) + 1
-        temporary = Temporary(-number, f"__upstare_t{number}", ctype.get_canonical(), text, kept)
+        temporary = Temporary(
+            -number, f"__upstare_t{number}", ctype.get_canonical(), text, kept, not kept and has_constant_member(ctype)
+        )
         self.temporaries[-number] = temporary
         return temporary
 
@@ -220,7 +247,9 @@ class NormalForm:
             return [ir.FUNCTION_NAME]
         return self._spliced(node.start, node.end, node.children, done)
 
-    def _spliced(self, start: int, end: int, children: list[Node], done: dict[int, list[ir.Segment]]) -> list[ir.Segment]:
+    def _spliced(
+        self, start: int, end: int, children: list[Node], done: dict[int, list[ir.Segment]]
+    ) -> list[ir.Segment]:
         result: list[ir.Segment] = []
         position = start
         for child in children:
@@ -351,7 +380,10 @@ class NormalForm:
 
     @staticmethod
     def _assign(temporary: Temporary, value: ir.Expr, node: Node) -> ir.Statement:
-        segments = [ir.Ref(temporary.target), " = ", *value.segments]
+        hole = ir.Ref(temporary.target)
+        segments: list[ir.Segment] = [hole, " = ", *value.segments]
+        if temporary.by_copy:
+            segments = [f"{{ {temporary.c_type} __upstare_v = ", *value.segments, "; ", *copy_of(hole), " }"]
         return ir.Simple(node.start, ir.Expr(segments, set(value.uses), value.defs | {temporary.target}))
 
     def _lower(self, node: Node, done: dict[int, list[ir.Segment]]) -> list[ir.Statement]:
@@ -395,7 +427,9 @@ class NormalForm:
         if is_array(node.type) or node.type.get_canonical().kind in (TypeKind.VOID, TypeKind.FUNCTIONPROTO):
             return False
         for n in node.evaluated():
-            if n.kind in ("call", "stmtexpr", "index") or (n.kind == "unary" and n.op in ("*", "x++", "x--", "++x", "--x")):
+            if n.kind in ("call", "stmtexpr", "index") or (
+                n.kind == "unary" and n.op in ("*", "x++", "x--", "++x", "--x")
+            ):
                 return True
             if n.kind == "member" and is_arrow(self.parsed, n):
                 return True
@@ -603,13 +637,15 @@ class NormalForm:
             init = variable.parts["init"]
             if init is None or index < first:
                 continue
-            refers = any(n.kind == "ref" and n.target in {v.target for v in variables[: index + 1]} for n in init.walk())
+            refers = any(
+                n.kind == "ref" and n.target in {v.target for v in variables[: index + 1]} for n in init.walk()
+            )
             if index == first and not refers:
                 before += self._lower(init, done)
                 continue
             if init.kind == "list" or is_array(variable.type) or variable.type.get_canonical().is_const_qualified():
-                raise Pin(f"{self.source.where(variable.start)}: an initialiser with a call that can be interrupted depends on "
-                          "its own declaration")  # fmt: skip
+                where = self.source.where(variable.start)
+                raise Pin(f"{where}: an initialiser with a call that can be interrupted depends on its own declaration")
             dropped.add(variable.target)
             steps = self._lower(init, done)
             value = self.expr(init, done)
@@ -637,9 +673,7 @@ class NormalForm:
         result = ir.Expr([])
         position = node.start
         first_name = variables[0].target if variables else node.end
-        strip = any(
-            v.target_kind == "local" and v.type.get_canonical().is_const_qualified() for v in variables
-        )
+        strip = any(v.target_kind == "local" and v.type.get_canonical().is_const_qualified() for v in variables)
         head_done = False
         for child in node.children:
             if child.kind != "var":

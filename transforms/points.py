@@ -61,7 +61,7 @@ def _trap(point: ir.Point, slots: list[FrameSlot], identity: str, line: int, par
 
 
 def _flag(point: ir.Point, slots: list[FrameSlot], frame: Frame, identity: str, line: int, resume: bool) -> str:
-    note = f'__asm__ volatile("1:\\n\\t{_note(point, identity, line, "0", 0, 0)}.popsection");'
+    note = f'__asm__ __volatile__("1:\\n\\t{_note(point, identity, line, "0", 0, 0)}.popsection");'
     saves = []
     for slot in slots:
         if slot.how == "kept":
@@ -71,5 +71,6 @@ def _flag(point: ir.Point, slots: list[FrameSlot], frame: Frame, identity: str, 
             saves.append(f"__builtin_memcpy(__upstare_d + {slot.offset}, (const void *)&{slot.c_name}, {slot.size});")
     return (
         f"{note} if (__builtin_expect(upstare_flag, 0) && upstare_at_point()) {{ unsigned char *__upstare_d = "
-        f"upstare_save(0x{identity}ull, {point.number}, {frame.size}); (void)__upstare_d; {' '.join(saves)} goto upstare_ret; }}"
+        f"upstare_save(0x{identity}ull, {point.number}, {frame.size}); (void)__upstare_d; "
+        f"{' '.join(saves)} goto upstare_ret; }}"
     )

@@ -1,7 +1,7 @@
 """The transform of one unit: byte slices of the preprocessed text are replaced, everything else stays as it is.
 
-* instrumented functions become a fast clone and a resume clone (``normal_form``, ``liveness``, ``frames``, ``clones``);
-* mutable variables with static storage get the assembler name that all versions share; static locals move to file scope;
+* instrumented functions become a fast clone and a resume clone (``normal_form`` to ``clones``);
+* mutable variables with static storage get the assembler name that all versions share; static locals move out;
 * a function whose address is used is used through its stable entry, which is made where the function is defined;
 * redirected library functions are called through the runtime.
 """
@@ -33,7 +33,8 @@ extern volatile int upstare_flag;
 extern int upstare_at_point(void);
 extern unsigned char *upstare_save(unsigned long long, unsigned, unsigned);
 extern void upstare_save_kept(unsigned char *, unsigned, const void *, unsigned long long);
-static __inline__ __attribute__((__always_inline__, __unused__)) void *__upstare_own(const unsigned char *slot, void *own, unsigned long size)
+static __inline__ __attribute__((__always_inline__, __unused__)) void *
+__upstare_own(const unsigned char *slot, void *own, unsigned long size)
 { void *at = *(void *const *)slot; if (at) return at; __builtin_memcpy(own, slot + 16, size); return own; }
 """
 
@@ -87,7 +88,9 @@ class UnitTransform:
     def _instrument(self, tree: FunctionTree, form: NormalForm) -> None:
         for local in tree.locals.values():
             if local.static and mutable(local.node.cursor) and f"{tree.name}:{local.key}" not in self.decisions.statics:  # type: ignore[union-attr]
-                raise Pin(f"{self.source.where(local.target)}: {tree.name}: a static local depends on types of the function")
+                raise Pin(
+                    f"{self.source.where(local.target)}: {tree.name}: a static local depends on types of the function"
+                )
         for node in tree.body.walk():
             node.hot = node.hot_call = False
         form.mark()
@@ -218,7 +221,8 @@ class UnitTransform:
         for name in self.decisions.plain_names:
             symbol = self.decisions.variables[name].symbol
             self._tail.append(
-                f'extern __typeof__({name}) __upstare_plain_{name} __asm__("{name}") __attribute__((alias("{symbol}")));'
+                f'extern __typeof__({name}) __upstare_plain_{name} __asm__("{name}") '
+                f'__attribute__((alias("{symbol}")));'
             )
 
     def _drop_static(self, start: int, end: int) -> None:
@@ -244,7 +248,9 @@ class UnitTransform:
                 externs[name] = f"extern __typeof__({node.name}) {name};"
             elif node.name in self.decisions.entries:
                 name = f"__upstare_entry_{node.name}"
-                externs[name] = f'extern __typeof__({node.name}) {name} __asm__("upe${self.decisions.entries[node.name]}");'
+                externs[name] = (
+                    f'extern __typeof__({node.name}) {name} __asm__("upe${self.decisions.entries[node.name]}");'
+                )
             else:
                 continue
             self.edits.append((node.start, node.end, name))
@@ -259,7 +265,9 @@ class UnitTransform:
             entry = self.decisions.entries[name]
             slot = f"ups$slot${entry}"
             self._tail.append(f'extern __typeof__({name}) *__upstare_slot_{name} __asm__("{slot}");')
-            self._tail.append(f'__attribute__((used, visibility("default"))) __typeof__({name}) *__upstare_slot_{name} = {name};')
+            self._tail.append(
+                f'__attribute__((used, visibility("default"))) __typeof__({name}) *__upstare_slot_{name} = {name};'
+            )
             jump = (
                 f"movq {slot}@GOTPCREL(%rip),%r11\\n\\tjmp *(%r11)" if self.decisions.shared else f"jmp *{slot}(%rip)"
             )
@@ -279,7 +287,9 @@ class UnitTransform:
         ordered = sorted(enumerate(self.edits), key=lambda e: (e[1][0], e[1][1] != e[1][0], e[0]))
         for _, (start, end, new) in ordered:
             if start < position:
-                raise NotUpdatable(f"{self.source.where(start)}: the transform of this place conflicts with another one")
+                raise NotUpdatable(
+                    f"{self.source.where(start)}: the transform of this place conflicts with another one"
+                )
             pieces.append(text[position:start])
             pieces.append(new.encode("utf-8", "surrogateescape"))
             position = end

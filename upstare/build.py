@@ -134,7 +134,11 @@ def _compile(unit: Unit, source: Path, target: Path, shared: bool) -> None:
             hint=f"this is a fault of UpStare; the text is {source}",
         )
     if shared:
-        drop = [a for s in (".init_array", ".fini_array", ".ctors", ".dtors") for a in ("-R", s, "-R", f"{s}.*", "-R", f".rela{s}", "-R", f".rela{s}.*")]
+        drop = [
+            a
+            for s in (".init_array", ".fini_array", ".ctors", ".dtors")
+            for a in ("-R", s, "-R", f"{s}.*", "-R", f".rela{s}", "-R", f".rela{s}.*")
+        ]
         subprocess.run(["objcopy", *drop, str(target)], check=True, capture_output=True)
 
 
@@ -175,7 +179,9 @@ def build_image(
         while True:
             merged = Program(units, summaries, options, blocking, plain)
             decisions = [merged.decisions(i) for i in range(len(units))]
-            built_futures = [workers.submit(i, _build, unit, decisions[i], release, str(work)) for i, unit in enumerate(units)]
+            built_futures = [
+                workers.submit(i, _build, unit, decisions[i], release, str(work)) for i, unit in enumerate(units)
+            ]
             built = []
             for index, result in enumerate(built_futures):
                 built.append(result.result())
@@ -253,9 +259,7 @@ def _describe(
         symbols = _add_variables(result, index, summary, merged)
         for use in summary.address_uses:
             function, _, key = use.object.rpartition(":")
-            symbol = symbols.get(use.object) or (
-                f"{function_id(name, function)}:{key}" if function else None
-            )
+            symbol = symbols.get(use.object) or (f"{function_id(name, function)}:{key}" if function else None)
             if symbol is not None:
                 use.object = symbol
                 result.address_uses.append(use)
@@ -297,7 +301,8 @@ def _image_object(unit: Unit, description: Description, work: Path, options: Opt
     digest = ",".join(f"0x{b:02x}" for b in bytes.fromhex(description.build))
     scheme = 0 if options.scheme == "trap" else 1
     source.write_text(
-        '#include "upstare_abi.h"\n__attribute__((visibility("hidden"))) const struct upstare_image_info upstare_image_self = {\n'
+        '#include "upstare_abi.h"\n__attribute__((visibility("hidden")))\n'
+        "const struct upstare_image_info upstare_image_self = {\n"
         f"  {ABI}, {scheme}, {{{digest}}}, {json.dumps(description.program)}, {json.dumps(description.version)} }};\n"
     )
     command = [*unit.compiler, "-O2", "-fPIC", "-w", f"-I{include_directory()}", "-c", str(source), "-o", str(target)]

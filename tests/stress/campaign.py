@@ -46,7 +46,8 @@ def try_program(seed: int, directory: Path, optimise: str = "-O2") -> Outcome:
     """Generate, build and compare one program."""
     source = directory / f"r{seed}.c"
     made = subprocess.run(
-        ["csmith", "--seed", str(seed), "--no-packed-struct", "--max-funcs", "6", "-o", str(source)], capture_output=True
+        ["csmith", "--seed", str(seed), "--no-packed-struct", "--max-funcs", "6", "-o", str(source)],
+        capture_output=True,
     )
     if made.returncode != 0:
         return Outcome(seed, "passed over")

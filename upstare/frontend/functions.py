@@ -300,8 +300,10 @@ def _bound(tree: FunctionTree, loop: Node) -> str:
         elif node.kind == "binary" and node.op == "=" and len(node.children) == 2:
             target = node.children[0]
             right = node.children[1]
-            steps = right.kind in ("member", "binary", "index") and target.kind == "ref" and any(
-                n.kind == "ref" and n.target == target.target for n in right.walk()
+            steps = (
+                right.kind in ("member", "binary", "index")
+                and target.kind == "ref"
+                and any(n.kind == "ref" and n.target == target.target for n in right.walk())
             )
             why = "walks" if steps else ""
         if why and target is not None and target.kind == "ref" and target.target in tested:

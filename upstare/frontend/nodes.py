@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from clang.cindex import Cursor, CursorKind, Index, TranslationUnit, TypeKind
-from clang.cindex import conf as _conf  # type: ignore[attr-defined]
+from clang.cindex import conf as _conf
 
 from upstare.errors import UpstareError
 from upstare.frontend.source import SourceText
@@ -71,7 +71,7 @@ def _library() -> Any:
 
 @dataclass(eq=False, slots=True)
 class Node:
-    """One statement, expression or local declaration. ``start``/``end`` are byte offsets; ``end`` leaves out a ``;``."""
+    """One statement, expression or local declaration. ``end`` leaves out a ``;``. Offsets are bytes."""
 
     kind: str
     start: int
@@ -119,20 +119,28 @@ class Parsed:
         gnu89 = any(s in ("-ansi", "-fgnu89-inline") or s.endswith(("89", "90", "94", "c89", "c90")) for s in standard)
         arguments = [a for a in PARSE_FLAGS if a != "-fgnu89-inline" or gnu89] + (standard or ["-std=gnu17"])
         self.unit: TranslationUnit = Index.create().parse(
-            "unit.c", args=arguments, unsaved_files=[("unit.c", text)],  # type: ignore[list-item]
+            "unit.c",
+            args=arguments,
+            unsaved_files=[("unit.c", text)],
         )
         if self.unit is None:
             raise UpstareError("libclang could not read the preprocessed text")
-        self.errors = sorted(
-            (d.location.offset, d.spelling) for d in self.unit.diagnostics if d.severity >= 3
-        )
+        self.errors = sorted((d.location.offset, d.spelling) for d in self.unit.diagnostics if d.severity >= 3)
         self.top: list[Cursor] = list(self.unit.cursor.get_children())
+        self._functions: dict[str, list[Cursor]] = {}
+        for cursor in self.top:
+            if cursor.kind == CursorKind.FUNCTION_DECL:
+                self._functions.setdefault(cursor.spelling, []).append(cursor)
+
+    def declarations(self, name: str) -> list[Cursor]:
+        """The declarations of a function at file scope that stand in the text."""
+        return self._functions.get(name, [])
 
     def error_in(self, start: int, end: int) -> str | None:
         """The first parse error inside an extent, if any."""
         for offset, message in self.errors:
             if start <= offset < end:
-                return message
+                return str(message)
         return None
 
     def node(self, cursor: Cursor) -> Node:
@@ -241,7 +249,11 @@ def _disjoint(children: list[Node]) -> list[Node]:
     for child in sorted(children, key=lambda n: (n.target if n.kind == "var" else n.start, n.end)):
         if child.end <= child.start and child.kind != "null":
             continue
-        if result and child.start < result[-1].end and not (child.kind == "var" and result[-1].kind in ("var", "record", "enumeration")):
+        if (
+            result
+            and child.start < result[-1].end
+            and not (child.kind == "var" and result[-1].kind in ("var", "record", "enumeration"))
+        ):
             continue
         result.append(child)
     return result

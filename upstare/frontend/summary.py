@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from typing import Any
 
 from clang.cindex import CursorKind, TypeKind
 
@@ -291,10 +292,7 @@ def _pointers(parsed: Parsed, tree: FunctionTree, summary: UnitSummary, types: T
         summary.pointer_sources.append(PointerSource(types.key(record), file, line, text))
 
 
-def _record(ctype: object) -> object | None:
-    from clang.cindex import Type
-
-    assert isinstance(ctype, Type)
+def _record(ctype: Any) -> Any:
     ctype = ctype.get_canonical()
     if ctype.kind != TypeKind.POINTER:
         return None

@@ -41,7 +41,7 @@ class Type:
     """One type, keyed by its canonical spelling (``key``).
 
     Keys of records are ``struct tag``/``union tag``; anonymous ones get ``struct <path of first use>``. A typedef never
-    appears: everything is canonical. ``hash`` covers the layout of everything held *by value* (records, arrays, nested);
+    appears: everything is canonical. ``hash`` covers the layout of all that is held *by value* (nested records, arrays);
     a pointer contributes only the key of what it points to.
     """
 
@@ -71,7 +71,9 @@ class Slot:
     parameter: bool = False
     temporary: bool = False
     line: int = 0
-    initial: str | None = None  # its initialiser if that is a constant expression (text that compiles anywhere), or None
+    initial: str | None = (
+        None  # its initialiser if that is a constant expression (text that compiles anywhere), or None
+    )
 
 
 @dataclass
@@ -137,7 +139,7 @@ class AddressUse:
     object: str  # Variable.symbol for objects with static storage, else "function-id:slot key"
     file: str
     line: int
-    how: str  # 'stored' (memory that outlives the expression), 'local' (in a local), 'argument', 'returned', 'initialiser'
+    how: str  # 'stored' (in memory that lasts), 'local' (in a local), 'argument', 'returned', 'initialiser'
     where: str  # what receives it, for messages: variable, field or callee
     pointer_type: str  # key of the pointer's type, e.g. "struct config_s *"
 
@@ -216,9 +218,7 @@ def from_json(data: bytes) -> Description:
     """The description read back from :func:`to_json`."""
     raw = json.loads(data)
     raw["units"] = [UnitInfo(**{**u, "blob": tuple(u["blob"])}) for u in raw["units"]]
-    raw["types"] = {
-        k: Type(**{**t, "fields": [Field(**f) for f in t["fields"]]}) for k, t in raw["types"].items()
-    }
+    raw["types"] = {k: Type(**{**t, "fields": [Field(**f) for f in t["fields"]]}) for k, t in raw["types"].items()}
     raw["functions"] = [
         Function(**{**f, "slots": [Slot(**s) for s in f["slots"]], "points": [Point(**p) for p in f["points"]]})
         for f in raw["functions"]
