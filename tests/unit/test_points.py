@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from upstare.errors import UpstareError
-from upstare.model.description import Description, Function, Type
+from upstare.model.description import Description, Function, Point
 from upstare.points.code import Bodies
 from upstare.points.elf import Elf
 from upstare.points.keep import keep_source
@@ -54,23 +54,32 @@ WAYS = {
 }
 SCENARIO = (
     "leaf middle recursive many with_frame_pointer large_result large_outer pair_result floating_result "
-    "extended_result called_back top"
+    "extended_result called_back top sinks"
 ).split()
-STRUCTS = {"large_result": "struct large", "large_outer": "struct large", "pair_result": "struct pair"}
-TRAPS = 43  # points that one run of the scenario reaches
+CALLEES: dict[str, list[str | None]] = {
+    "middle": ["leaf"],
+    "large_outer": ["large_result"],
+    "recursive": [None, "recursive"],
+    "sinks": [None],
+}
+CALLEES["top"] = ["middle", "recursive", "many", "with_frame_pointer", "tail", "large_outer", "pair_result"]
+CALLEES["top"] += ["floating_result", "extended_result", "sinks"]
+TRAPS = 47  # points that one run of the scenario reaches
 
 
 def function(number: int, name: str, returns: str = "int", pinned: str | None = None) -> Function:
-    return Function(f"{number:016x}", "u.c", name, "u.c", 1, False, "", returns, "", True, pinned)
+    made = Function(f"{number:016x}", "u.c", name, "u.c", 1, False, "", returns, "", True, pinned)
+    for i, callee in enumerate(CALLEES.get(name, [])):
+        made.points.append(Point(i + 1, "call" if callee else "loop", callee, False, "u.c", 1, [], "", []))
+    return made
 
 
 def description(functions: list[Function]) -> Description:
-    types = {key: Type(key, "struct", 40, 8, "") for key in set(STRUCTS.values())}
-    return Description(1, 1, "ab" * 32, "p", "1", "trap", "default", [], functions=functions, types=types)
+    return Description(1, 1, "ab" * 32, "p", "1", "trap", "default", [], functions=functions)
 
 
 def scenario() -> Description:
-    known = [function(i + 1, name, STRUCTS.get(name, "long")) for i, name in enumerate(SCENARIO)]
+    known = [function(i + 1, name, "long") for i, name in enumerate(SCENARIO)]
     return description([*known, function(100, "tail", "long"), function(101, "scenario", "long")])
 
 
@@ -155,14 +164,17 @@ def test_point_inlined_into_a_pinned_function_is_not_unrolled(tmp_path: Path) ->
         }
         int pinned(int n) { return inner(n) + 1; }
         int tail(int n) { return inner(n); }
+        int global;
+        int stores(int n) { global = inner(n); return n; }
     """)
     image = compile_c(tmp_path / "inlined.so", "-O2", "-fPIC", "-shared", f"-I{HERE}", source)
     _, problems = build(
         image, description([function(1, "inner"), function(2, "pinned", pinned="x"), function(3, "tail")])
     )
-    assert [(p.physical, p.reason) for p in problems] == [
-        ("pinned", "it is inlined into pinned, which must not be on the stack")
-    ]
+    reasons = {p.physical: p.reason for p in problems}
+    assert reasons.keys() == {"pinned", "stores"}
+    assert reasons["pinned"] == "it is inlined into pinned, which must not be on the stack"
+    assert "leaves the stack frame" in reasons["stores"]
 
 
 def test_ranges_hold_own_text_and_no_other(tmp_path: Path) -> None:

@@ -1,9 +1,15 @@
 """Where control goes after a call returned, or after a dummy return began: proved on the machine code.
 
 While a stack is taken apart, a frame ends with a dummy result, and the code behind it must lead straight to the next
-point (or out of the function) without doing anything: no call, no store outside of the stack frame, no load through a
-pointer that may come from the dummy, no division, no branch but the check of the stack protector and branches both of
-whose sides lead to the same place. What cannot be proved is left out, with the reason.
+point, or out of the function: no call, no branch but the check of the stack protector and branches both of whose sides
+lead to the same place.
+
+On the way nothing may be done with the dummy result: no store outside of the stack frame, no load through a pointer
+that may come from it, no division. This is proved too, but where the code is known to be nothing but the compiler's
+form of "return the dummy" (or of that and "go to the point after the inlined call"). Then what looks like harm is
+needed: the compiler moves stores out of a loop, to all ways that lead out of it, and the dummy return is one of these.
+
+What cannot be proved is left out, with the reason.
 
 Registers are followed in three states. STACK: an address in the frame. LOOSE: may come from the dummy. FIRM: a value
 of the running function that the compiler may use as it likes.
@@ -78,17 +84,12 @@ class Tracer:
         self.index = {note.address: i for i, note in enumerate(notes)}
         self._frame_pointers: dict[int, bool] = {}
 
-    def from_label(self, note: Note, pointer_result: bool) -> Found:
-        """Where the dummy return of a note leads.
-
-        ``pointer_result``: the function's result is a struct in memory of its caller, so the dummy may be stored
-        there, through a pointer that was loaded from the frame.
-        """
+    def from_label(self, note: Note, strict: bool) -> Found:
+        """Where the dummy return of a note leads. ``strict``: prove that nothing is done with the result, too."""
         body = self.bodies.at(note.label)
         if body is None:
             return Found(None, "the label of the dummy return is in no function")
-        state = [LOOSE] * N_REGISTERS
-        return self._trace(note.label, body, state, Begin.LABEL, pointer_result)
+        return self._trace(note.label, body, [LOOSE] * N_REGISTERS, Begin.LABEL, strict)
 
     def from_return(self, address: int, body: Body) -> Found:
         """Where a return address leads."""
@@ -98,7 +99,7 @@ class Tracer:
         state = [FIRM] * N_REGISTERS
         for register in _RESULTS:
             state[register] = LOOSE
-        return self._trace(address, body, state, Begin.RETURN, False)
+        return self._trace(address, body, state, Begin.RETURN, True)
 
     def to_chunk(self, address: int, body: Body) -> int | None:
         """The index of the first note that is reached from ``address`` with nothing but plain instructions between."""
@@ -112,10 +113,10 @@ class Tracer:
             address += effect.size + effect.target
         return None
 
-    def _trace(self, address: int, body: Body, state: list[int], begin: Begin, pointer_result: bool) -> Found:
+    def _trace(self, address: int, body: Body, state: list[int], begin: Begin, strict: bool) -> Found:
         state[RSP] = STACK
         try:
-            return _Path(self, body, begin, pointer_result).run(address, state, set(), MAX_BRANCHES)
+            return _Path(self, body, begin, strict).run(address, state, set(), MAX_BRANCHES)
         except _Stop as stop:
             return Found(None, str(stop))
 
@@ -149,11 +150,11 @@ class Tracer:
 class _Path:
     """One walk along the code, for one begin."""
 
-    def __init__(self, tracer: Tracer, body: Body, begin: Begin, pointer_result: bool) -> None:
+    def __init__(self, tracer: Tracer, body: Body, begin: Begin, strict: bool) -> None:
         self.tracer = tracer
         self.body = body
         self.begin = begin
-        self.pointer_result = pointer_result
+        self.strict = strict
         self.steps = 0
 
     def run(self, address: int, state: list[int], seen: set[int], branches: int, spilled: bool = False) -> Found:
@@ -186,7 +187,8 @@ class _Path:
                 sides = (self._jump(after + effect.target, address), after)
                 return self._both(sides, address, state, seen, branches, spilled, intact)
             else:
-                spilled = self._check(effect, address, state, spilled)
+                if self.strict:
+                    spilled = self._check(effect, address, state, spilled)
                 guarded = guarded or effect.guard
                 intact = intact and RAX not in effect.writes and XMM0 not in effect.writes
                 self._advance(effect, state, spilled)
@@ -238,7 +240,7 @@ class _Path:
         if effect.may_fault:
             raise _Stop(f"there is a division at {address:#x}")
         for memory in effect.memory:
-            if memory.read and not (self._may_read(memory, state) or self._copies_result(effect)):
+            if memory.read and not self._may_read(memory, state):
                 raise _Stop(f"a load at {address:#x} may go through the dummy result")
             if memory.write:
                 if not self._may_write(memory, state):
@@ -251,16 +253,12 @@ class _Path:
             return memory.index == NONE and memory.base == NONE
         return self._is(memory.base, state, (FIRM, STACK)) and self._is(memory.index, state, (FIRM,))
 
-    def _copies_result(self, effect: Effect) -> bool:
-        """Whether this is a string move that may put a dummy struct in its place."""
-        return self.pointer_result and len(effect.memory) == 2
-
     def _may_write(self, memory: Memory, state: list[int]) -> bool:
         if memory.fs or not self._is(memory.index, state, (FIRM,)):
             return False
         if memory.base in (NONE, RIP):
             return False
-        return self._is(memory.base, state, (STACK,)) or (self.pointer_result and memory.base != OTHER)
+        return self._is(memory.base, state, (STACK,))
 
     def _is(self, register: int, state: list[int], allowed: tuple[int, ...]) -> bool:
         if register in (NONE, RIP):

@@ -24,7 +24,7 @@ from upstare.points.layout import (
     write_table,
 )
 from upstare.points.notes import SECTION, Note, parse_notes
-from upstare.points.returns import Tracer, holds_note, return_addresses
+from upstare.points.returns import Found, Tracer, holds_note, return_addresses
 
 __all__ = ["Problem", "Table", "build", "build_table", "read_table"]
 
@@ -44,9 +44,10 @@ class Problem:
 
 @dataclass
 class _Names:
-    """The functions of the description by name in the source. Static functions may share one."""
+    """The functions of the description by name in the source (static ones may share it), and what points call."""
 
     functions: dict[str, list[Function]] = field(default_factory=lambda: defaultdict(list))
+    callees: dict[tuple[int, int], str | None] = field(default_factory=dict)  # by function id and number of the point
 
     def of(self, body: Body) -> list[Function]:
         return self.functions.get(body.source, [])
@@ -81,12 +82,13 @@ def build(path: Path, description: Description) -> tuple[Table, list[Problem]]:
     names = _Names()
     for function in description.functions:
         names.functions[function.name].append(function)
+        names.callees.update(((int(function.id, 16), p.number), p.callee) for p in function.points)
 
     bodies = Bodies(symbols)
     addresses = [note.address for note in notes]
     own = _own_bodies(elf, bodies, addresses, names)
     tracer = Tracer(elf, notes, bodies)
-    following, problems = _following(tracer, bodies, notes, functions, names, description) if trap else ({}, [])
+    following, problems = _following(tracer, bodies, notes, functions, names) if trap else ({}, [])
     rows, operands = _point_rows(notes, following)
     function_rows, pool = _function_rows(symbols, notes, functions)
     table = Table(
@@ -147,12 +149,10 @@ def _following(
     notes: list[Note],
     functions: dict[int, Function],
     names: _Names,
-    description: Description,
 ) -> tuple[dict[int, int], list[Problem]]:
     """``next`` of each note by its index, and the reasons where there is none."""
     following: dict[int, int] = {}
     problems: list[Problem] = []
-    in_memory = {key for key, t in description.types.items() if t.kind in ("struct", "union")}
     for i, note in enumerate(notes):
         if note.function not in functions:
             raise UpstareError(f"a point is of function {note.function:016x}, which the description does not have")
@@ -163,12 +163,9 @@ def _following(
         reason = "the point is in no function"
         following[i] = NEXT_UNKNOWN
         if body is not None:
-            function = functions[note.function]
-            found = tracer.from_label(note, function.returns in in_memory)
+            found = _after_dummy(tracer, note, body, functions, names)
             reason = found.reason
-            if found.target == NEXT_RETURN and _inlined(body, function) and names.pinned(body):
-                reason = f"it is inlined into {body.source}, which must not be on the stack"
-            elif found.target is not None:
+            if found.target is not None:
                 following[i] = found.target
                 continue
         problems.append(Problem(note, body.symbol.name if body else "?", reason))
@@ -178,6 +175,25 @@ def _following(
             last = _next_chunk(tracer, bodies, notes, last)
         following[i] = following[last]
     return following, problems
+
+
+def _after_dummy(tracer: Tracer, note: Note, body: Body, functions: dict[int, Function], names: _Names) -> Found:
+    """Where the dummy return of ``note`` leads, if it does no harm on the way."""
+    function = functions[note.function]
+    found = tracer.from_label(note, strict=False)
+    if found.target is None or _expected(tracer, found.target, function, body, names):
+        return found
+    if found.target == NEXT_RETURN and names.pinned(body):
+        return Found(None, f"it is inlined into {body.source}, which must not be on the stack")
+    return tracer.from_label(note, strict=True)
+
+
+def _expected(tracer: Tracer, target: int, function: Function, body: Body, names: _Names) -> bool:
+    """Whether the way to ``target`` can only be the compiler's form of "return the dummy, go to the next point"."""
+    if target == NEXT_RETURN:
+        return body.source in (function.name, RESUME_PREFIX + function.id)
+    after = tracer.notes[target]
+    return names.callees.get((after.function, after.point)) in (function.name, f"*{function.type}")
 
 
 def _next_chunk(tracer: Tracer, bodies: Bodies, notes: list[Note], i: int) -> int:
@@ -190,10 +206,6 @@ def _next_chunk(tracer: Tracer, bodies: Bodies, notes: list[Note], i: int) -> in
         if (other.function, other.point, other.part) == (note.function, note.point, note.part - 1):
             return after
     raise UpstareError(f"the parts of the point at {note.address:#x} do not hang together")
-
-
-def _inlined(body: Body, function: Function) -> bool:
-    return body.source not in (function.name, RESUME_PREFIX + function.id)
 
 
 def _point_rows(notes: list[Note], following: dict[int, int]) -> tuple[list[PointRow], list[OperandRow]]:

@@ -21,6 +21,7 @@
 #include <upstare_abi.h>
 
 long scenario(int n);
+int scenario_consistent(void);
 
 #define LIST 64
 static struct upstare_table *table;
@@ -238,6 +239,8 @@ int main(int argc, char **argv) {
   for (trigger = 1;; trigger++) {
     traps = unrolling = 0;
     long result = run(20);
+    if (!scenario_consistent())
+      fail("a store was lost", load_base);
     if (unrolling && reached != listed)
       fail("the stack was taken apart too early", load_base);
     if (!unrolling && result != plain)

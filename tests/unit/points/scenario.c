@@ -22,6 +22,7 @@ RESUME(0000000000000009)
 RESUME(000000000000000a)
 RESUME(000000000000000b)
 RESUME(000000000000000c)
+RESUME(000000000000000d)
 
 /* Inlinable: a loop, integers of all sizes, floating point, constants, an array that is kept. */
 static long leaf(long a, const char *text, double f) {
@@ -202,6 +203,22 @@ NOINLINE static long double extended_result(long n) {
   DUMMY(long double)
 }
 
+/* A counter in memory that the compiler keeps in a register while the loop runs, and stores on all ways out of it. */
+static int counter;
+static volatile int counted;
+NOINLINE static int sinks(int n, int *count) {
+  struct expected e;
+  e.slot[1] = n;
+  for (int i = 0; i < 3; i++) {
+    ++*count;
+    counted = counted + 1;
+    POINT("000000000000000d", 1, 2, 2, V(0, 0, 8) V(1, 1, 4), "nor"(&e), "nor"(n));
+  }
+  return n;
+  DUMMY(int)
+}
+int scenario_consistent(void) { return counter == counted; }
+
 /* A library calls back: the walk must find the stack foreign. */
 NOINLINE static int called_back(int x) {
   struct expected e;
@@ -241,6 +258,8 @@ NOINLINE long top(int n) {
   AFTER(8);
   x = extended_result(n);
   AFTER(9);
+  m += sinks(n, &counter);
+  AFTER(10);
   r += harness_call_back(called_back, n);
   r += harness_opaque(n);
   return r + m + o + l.a[0] + l.a[1] + p.a + p.b + (long)d + (long)x;
