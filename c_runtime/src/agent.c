@@ -1,6 +1,442 @@
+/*
+ * The agent: the thread that talks to the coordinator, for as long as that takes. Nothing of it exists otherwise.
+ *
+ * The coordinator listens on an abstract socket and queues the reserved signal with the number that names it. The
+ * handler may be anywhere, so it creates the agent only where that is safe: in the restartable region of a blocking call
+ * (through ups_blocking_stop), or in transformed code that only transformed code has called. Elsewhere it remembers the
+ * wish, passes the signal on to the other threads, and tells the coordinator where this thread is; the coordinator
+ * repeats the signal until the agent connects.
+ *
+ *   wish      0, or the number of a coordinator that waits
+ *   served    1 while there is an agent (or one is being created)
+ */
 #define _GNU_SOURCE
-#include "runtime.h"
-int ups_agent_init(void) { return 0; }
-void ups_agent_start(void) {}
-bool ups_agent_wanted(void) { return false; }
-void ups_agent_child(void) {}
+#include <stddef.h>
+#include <sys/poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "blocking.h"
+#include "update.h"
+
+#define STACK_BYTES ((size_t)1 << 20)
+#define MAGIC 0x4d435055u /* "UPCM" */
+#define COMMIT_PATIENCE_MS 10000
+
+enum op { STATUS = 1, LOAD, STOP, COMMIT, ABORT, ROLLBACK_PREPARE, BYE };
+
+struct request {
+  uint32_t magic, op;
+  uint64_t a, b;
+};
+
+static _Atomic(uint64_t) wish;
+static _Atomic(uint32_t) served;
+static _Atomic(uint64_t) serving; /* the number of the coordinator that the agent talks to */
+static _Atomic(uint32_t) reading_table;
+
+bool ups_agent_wanted(void) {
+  return atomic_load_explicit(&wish, memory_order_relaxed) != 0 && atomic_load(&served) == 0;
+}
+
+void ups_agent_child(void) {
+  atomic_store(&wish, 0);
+  atomic_store(&served, 0);
+  atomic_store(&serving, 0);
+}
+
+/* ---- The socket ----------------------------------------------------------------------------------------------------------- */
+
+/* "upstare-<pid>-<16 hex digits>" in the abstract name space. Raw system calls: handlers use it too. */
+static int call_coordinator(uint64_t nonce) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  char *at = address.sun_path + 1;
+  char digits[16];
+  int n = 0;
+  memcpy(at, "upstare-", 8);
+  at += 8;
+  for (unsigned pid = (unsigned)syscall(SYS_getpid); pid != 0; pid /= 10) digits[n++] = (char)('0' + pid % 10);
+  while (n > 0) *at++ = digits[--n];
+  *at++ = '-';
+  for (int i = 60; i >= 0; i -= 4) *at++ = "0123456789abcdef"[nonce >> i & 15];
+  int fd = (int)syscall(SYS_socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -1;
+  if (syscall(SYS_connect, fd, &address, (socklen_t)(at - (char *)&address)) != 0) {
+    syscall(SYS_close, fd);
+    return -1;
+  }
+  return fd;
+}
+
+/* Only root and our own user may update us. The kernel vouches for the peer of a socket. */
+static bool trusted(int fd) {
+  struct ucred peer;
+  socklen_t size = sizeof peer;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return false;
+  return peer.uid == 0 || peer.uid == getuid() || peer.uid == geteuid();
+}
+
+static bool send_all(int fd, const void *bytes, size_t count) {
+  for (const char *at = bytes; count > 0;) {
+    ssize_t sent = syscall(SYS_sendto, fd, at, count, MSG_NOSIGNAL, NULL, 0);
+    if (sent < 0 && errno == EINTR) continue;
+    if (sent <= 0) return false;
+    at += sent;
+    count -= (size_t)sent;
+  }
+  return true;
+}
+
+static bool send_text(int fd, const struct ups_text *text) {
+  uint32_t length = (uint32_t)text->length;
+  return !text->failed && send_all(fd, &length, sizeof length) && send_all(fd, text->bytes, length);
+}
+
+/* ---- Words from a handler --------------------------------------------------------------------------------------------------- */
+
+static char *put(char *at, const char *text) {
+  while (*text != 0) *at++ = *text++;
+  return at;
+}
+
+static char *put_number(char *at, uint64_t value, unsigned base) {
+  char digits[24];
+  int n = 0;
+  do digits[n++] = "0123456789abcdef"[value % base];
+  while ((value /= base) != 0);
+  while (n > 0) *at++ = digits[--n];
+  return at;
+}
+
+/* One message to a coordinator, and good-bye. handler. */
+static void say(uint64_t nonce, const char *begin, const char *end) {
+  int fd = call_coordinator(nonce);
+  if (fd < 0) return;
+  uint32_t length = (uint32_t)(end - begin);
+  if (send_all(fd, &length, sizeof length)) send_all(fd, begin, length);
+  syscall(SYS_close, fd);
+}
+
+static void say_not_now(uint64_t nonce, const struct ups_glance *glance) {
+  char text[160];
+  char *at = put(text, "{\"not_now\":true,\"tid\":");
+  at = put_number(at, (uint64_t)ups_gettid(), 10);
+  at = put(at, ",\"caller\":\"");
+  at = put_number(at, glance->caller, 16);
+  at = put(at, "\"}");
+  say(nonce, text, at);
+}
+
+static void say_busy(uint64_t nonce) {
+  static const char text[] = "{\"ok\":false,\"kind\":\"refused\",\"reason\":\"another update is under way\"}";
+  say(nonce, text, text + sizeof text - 1);
+}
+
+/* ---- The handler of the reserved signal ---------------------------------------------------------------------------------------- */
+
+static void pass_on(const struct ups_thread *self) {
+  for (struct ups_thread *t = atomic_load(&ups_threads); t != NULL; t = t->next) {
+    int tid = atomic_load(&t->tid);
+    if (t == self || atomic_load(&t->state) != UPS_RUNNING || tid == 0) continue;
+    atomic_fetch_or(&t->attention, UPS_ATTENTION_AGENT);
+    syscall(SYS_tgkill, syscall(SYS_getpid), tid, UPS_SIGNAL);
+  }
+}
+
+/* The table of the executable says which code is transformed. Read from its file the first time that it matters. */
+static void have_table(void) {
+  uint32_t idle = 0;
+  struct ups_image *image = atomic_load(&ups_current);
+  if (atomic_load(&image->table) != NULL) return;
+  if (!atomic_compare_exchange_strong(&reading_table, &idle, 1)) return;
+  ups_image_read_self(image);
+  atomic_store(&reading_table, 0);
+}
+
+static void agent_wanted(struct ups_thread *self, ucontext_t *context, bool first_hand) {
+  if (self != NULL && ups_thread_is_self(self)) {
+    if (ups_blocking_classify(context) != UPS_PLACE_ELSEWHERE) {
+      atomic_fetch_or(&self->attention, UPS_ATTENTION_AGENT); /* ups_blocking_stop creates it */
+      return;
+    }
+    struct ups_glance glance;
+    have_table();
+    ups_walk_glance(context, &glance);
+    if (glance.transformed && glance.only_transformed) {
+      ups_agent_start();
+      return;
+    }
+    uint64_t nonce = atomic_load(&wish);
+    if (self->told != nonce) {
+      self->told = nonce;
+      say_not_now(nonce, &glance);
+    }
+    atomic_fetch_or(&self->attention, UPS_ATTENTION_AGENT);
+  }
+  if (first_hand) pass_on(self);
+}
+
+/* The agent asks where this thread is. */
+static void report(struct ups_thread *self, const ucontext_t *context) {
+  struct ups_glance glance;
+  if (self != NULL) {
+    if (atomic_load(&self->reported) != 0 || !ups_thread_is_self(self)) return;
+    ups_walk_glance(context, &glance);
+    atomic_store(&self->blocker, glance.blocker);
+    atomic_store(&self->blocker_caller, glance.caller);
+    atomic_store(&self->reported, 1);
+    ups_changed();
+    return;
+  }
+  int tid = ups_gettid();
+  uint32_t n = atomic_load(&ups_foreign_count);
+  for (uint32_t i = 0; i < n && i < UPS_FOREIGN_MOST; i++) {
+    struct ups_foreign *f = &ups_foreign[i];
+    if (atomic_load(&f->tid) != tid || atomic_load(&f->status) != UPS_FOREIGN_ASKED) continue;
+    ups_walk_glance(context, &glance);
+    atomic_store(&f->blocker, glance.blocker);
+    atomic_store(&f->caller, glance.caller);
+    atomic_store(&f->status, glance.any_transformed ? UPS_FOREIGN_BUSY : UPS_FOREIGN_CLEAR);
+    ups_changed();
+  }
+}
+
+struct attention {
+  struct ups_thread *self;
+  ucontext_t *context;
+  uint64_t nonce; /* of a coordinator that asks for an agent; 0: sent by ourselves */
+};
+
+static int attend(void *argument, void *b, void *c) {
+  struct attention *a = argument;
+  (void)b;
+  (void)c;
+  if (a->nonce != 0) {
+    if (atomic_load(&served) == 0)
+      atomic_store(&wish, a->nonce);
+    else if (atomic_load(&serving) != 0 && atomic_load(&serving) != a->nonce)
+      say_busy(a->nonce);
+  }
+  if (ups_agent_wanted()) agent_wanted(a->self, a->context, a->nonce != 0);
+  if (atomic_load(&ups_stop.phase) == UPS_STOPPING) report(a->self, a->context);
+  /* Last: it changes where the program goes on. */
+  ups_blocking_set_stop(a->context);
+  return 0;
+}
+
+static void on_attention(int signal, siginfo_t *info, void *context) {
+  int error = errno;
+  struct attention a = {ups_self, context, 0};
+  (void)signal;
+  if (info->si_code == SI_QUEUE && info->si_value.sival_ptr != NULL)
+    a.nonce = (uint64_t)(uintptr_t)info->si_value.sival_ptr;
+  uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+  struct ups_thread *self = a.self;
+  if (self != NULL && ups_thread_is_self(self) && ups_thread_scratch(self) &&
+      !(here >= self->scratch_low && here < self->scratch_high))
+    ups_call_on(self->scratch_high, attend, &a, NULL, NULL);
+  else
+    attend(&a, NULL, NULL);
+  errno = error;
+}
+
+/* ---- Replies ------------------------------------------------------------------------------------------------------------------ */
+
+static void free_report(struct ups_report *report) {
+  ups_text_free(&report->reason);
+  ups_text_free(&report->culprits);
+  ups_text_free(&report->detail);
+}
+
+static void number(struct ups_text *text, const char *name, uint64_t value) {
+  ups_text_add(text, ",\"%s\":%llu", name, (unsigned long long)value);
+}
+
+/* {"ok":true  or the whole refusal without its closing brace. */
+static void begin_reply(struct ups_text *text, const struct ups_report *report) {
+  if (report->kind == NULL) {
+    ups_text_add(text, "{\"ok\":true");
+    return;
+  }
+  ups_text_add(text, "{\"ok\":false,\"kind\":\"%s\",\"reason\":", report->kind);
+  /* The coordinator, which can read every file, knows better names for the places in libraries. */
+  if (report->in_libraries)
+    ups_text_quote(text, "not all threads stopped in time");
+  else
+    ups_text_quote(text, ups_text_string(&report->reason));
+  ups_text_add(text, ",\"detail\":");
+  ups_text_quote(text, ups_text_string(&report->reason));
+  ups_text_add(text, ",\"%s\":[%s]", report->in_libraries ? "culprits" : "places", ups_text_string(&report->culprits));
+}
+
+static void describe_self(struct ups_text *text) {
+  const struct ups_image *image = atomic_load(&ups_current);
+  ups_text_add(text, ",\"pid\":%d,\"build\":\"", (int)getpid());
+  ups_text_hex(text, image->info->build, sizeof image->info->build);
+  ups_text_add(text, "\",\"program\":");
+  ups_text_quote(text, image->info->program);
+  ups_text_add(text, ",\"version\":");
+  ups_text_quote(text, image->info->version);
+  ups_text_add(text, ",\"scheme\":\"%s\",\"threads\":%u,\"images\":%u,\"storm\":%u,\"history\":",
+               image->info->scheme == UPSTARE_SCHEME_FLAG ? "flag" : "trap", ups_threads_count(),
+               atomic_load(&ups_images_count), ups_storm_every);
+  ups_history_describe(text);
+}
+
+static bool hello(int fd) {
+  struct ups_text text = {0};
+  ups_text_add(&text, "{\"ok\":true,\"hello\":1,\"abi\":%u", UPSTARE_ABI);
+  describe_self(&text);
+  ups_text_add(&text, "}");
+  bool sent = send_text(fd, &text);
+  ups_text_free(&text);
+  return sent;
+}
+
+/* ---- Requests ------------------------------------------------------------------------------------------------------------------ */
+
+static void status(struct ups_text *text, struct ups_report *report) {
+  ups_update_glance(ups_now_us() + 100000, report);
+  report->kind = NULL;
+  begin_reply(text, report);
+  describe_self(text);
+  if (report->detail.length == 0) { /* the threads could not be stopped just now; that is no error */
+    ups_text_add(text, ",\"busy\":");
+    ups_text_quote(text, ups_text_string(&report->reason));
+    return;
+  }
+  number(text, "frames", report->counts.frames);
+  number(text, "old_frames", report->counts.old_frames);
+  ups_text_add(text, ",\"threads_detail\":%s", ups_text_string(&report->detail));
+}
+
+static void stop(struct ups_text *text, struct ups_report *report, uint64_t patience_us) {
+  ups_update_stop(ups_now_us() + patience_us, report);
+  begin_reply(text, report);
+  if (report->kind != NULL) return;
+  number(text, "stop_us", report->stop_us);
+  number(text, "threads", report->counts.threads);
+  number(text, "frames", report->counts.frames);
+  ups_text_add(text, ",\"threads_detail\":%s", ups_text_string(&report->detail));
+}
+
+static void commit(struct ups_text *text, struct ups_report *report) {
+  ups_update_commit(report);
+  begin_reply(text, report);
+  if (report->kind != NULL) return;
+  number(text, "transform_us", report->transform_us);
+  number(text, "resume_us", report->resume_us);
+  number(text, "pause_us", report->pause_us);
+  number(text, "frames", report->counts.frames);
+  number(text, "moved_objects", report->moved);
+  number(text, "threads", report->counts.threads);
+}
+
+/* True: another request may come. */
+static bool serve(int fd, const struct request *request, int descriptor) {
+  struct ups_text text = {0};
+  struct ups_report report = {0};
+  bool more = true;
+  switch ((enum op)request->op) {
+    case STATUS: status(&text, &report); break;
+    case LOAD:
+      ups_update_load(descriptor, &report);
+      begin_reply(&text, &report);
+      number(&text, "load_us", report.load_us);
+      break;
+    case ROLLBACK_PREPARE:
+      ups_update_load_previous(&report);
+      begin_reply(&text, &report);
+      number(&text, "load_us", report.load_us);
+      break;
+    case STOP: stop(&text, &report, request->a); break;
+    case COMMIT: commit(&text, &report); break;
+    case ABORT:
+      ups_update_cancel();
+      begin_reply(&text, &report);
+      break;
+    default: more = false; break;
+  }
+  if (more) {
+    ups_text_add(&text, "}");
+    more = send_text(fd, &text);
+  }
+  ups_text_free(&text);
+  free_report(&report);
+  return more;
+}
+
+/* A whole request, and the descriptor that came with it or -1. False: the other side is gone, or speaks nonsense. */
+static bool receive(int fd, struct request *request, int *descriptor) {
+  *descriptor = -1;
+  for (size_t got = 0; got < sizeof *request;) {
+    union {
+      struct cmsghdr header;
+      char bytes[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct iovec piece = {(char *)request + got, sizeof *request - got};
+    struct msghdr message = {
+        .msg_iov = &piece, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    /* The threads must not stay stopped because a coordinator hangs. */
+    struct pollfd ready = {fd, POLLIN, 0};
+    if (poll(&ready, 1, ups_update_stopped() ? COMMIT_PATIENCE_MS : -1) == 0) return false;
+    ssize_t count = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return false;
+    got += (size_t)count;
+    struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+    if (c != NULL && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int))) {
+      if (*descriptor >= 0) close(*descriptor);
+      memcpy(descriptor, CMSG_DATA(c), sizeof *descriptor);
+    }
+  }
+  return request->magic == MAGIC;
+}
+
+static void *agent(void *argument) {
+  uint64_t nonce = (uint64_t)(uintptr_t)argument;
+  struct request request;
+  int descriptor = -1;
+  int fd = call_coordinator(nonce);
+  if (fd >= 0 && trusted(fd) && hello(fd)) {
+    while (receive(fd, &request, &descriptor)) {
+      bool more = serve(fd, &request, descriptor);
+      if (descriptor >= 0) close(descriptor);
+      descriptor = -1;
+      if (!more) break;
+    }
+  }
+  ups_update_cancel(); /* before COMMIT nothing has happened */
+  if (descriptor >= 0) close(descriptor);
+  if (fd >= 0) close(fd);
+  atomic_store(&serving, 0);
+  atomic_store(&served, 0);
+  return NULL;
+}
+
+void ups_agent_start(void) {
+  uint32_t none = 0;
+  pthread_attr_t attributes;
+  pthread_t thread;
+  if (!atomic_compare_exchange_strong(&served, &none, 1)) return;
+  uint64_t nonce = atomic_exchange(&wish, 0);
+  atomic_store(&serving, nonce);
+  bool started = false;
+  if (nonce != 0 && pthread_attr_init(&attributes) == 0) {
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    started = pthread_create(&thread, &attributes, agent, (void *)(uintptr_t)nonce) == 0;
+    pthread_attr_destroy(&attributes);
+  }
+  if (!started) {
+    atomic_store(&serving, 0);
+    atomic_store(&served, 0);
+  }
+}
+
+int ups_agent_init(void) {
+  struct sigaction action = {.sa_sigaction = on_attention, .sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK};
+  sigfillset(&action.sa_mask);
+  sigdelset(&action.sa_mask, SIGTRAP);
+  return sigaction(UPS_SIGNAL, &action, NULL);
+}

@@ -18,6 +18,8 @@ void ups_arena_reset(struct ups_chunk **arena); /* gives up everything in it, ke
 /* Size of the mapping of ups_map that the address is in, its end to `end`; 0: in none. agent. */
 size_t ups_map_end(uintptr_t address, uintptr_t *end);
 
+void ups_map_next(uintptr_t address, uintptr_t *next); /* lowers `next` to the first mapping above the address. agent. */
+
 /* Around fork. In PREPARE all signals are blocked already. */
 enum ups_fork { UPS_FORK_PREPARE, UPS_FORK_PARENT, UPS_FORK_CHILD };
 void ups_memory_fork(enum ups_fork when);
@@ -146,11 +148,21 @@ enum ups_phase { UPS_IDLE = 0, UPS_STOPPING = 1, UPS_STOPPED = 2 };
 struct ups_stop {
   _Atomic(uint32_t) phase;   /* enum ups_phase; futex of gated threads. Written by the agent only. */
   _Atomic(uint32_t) changes; /* futex of the agent: a thread changed its state */
-  _Atomic(uint32_t) report;  /* handlers of UPS_SIGNAL say where they are */
   _Atomic(uint64_t) walks, refusals; /* statistics of attempts */
   _Atomic(uint64_t) first_parked_us; /* when the first thread of this stop parked */
 };
 extern struct ups_stop ups_stop;
+
+/* Threads that the program did not create. The agent asks, their handlers answer. */
+enum ups_foreign_status { UPS_FOREIGN_ASKED, UPS_FOREIGN_CLEAR, UPS_FOREIGN_BUSY };
+struct ups_foreign {
+  _Atomic(int) tid;
+  _Atomic(uint32_t) status;
+  _Atomic(uintptr_t) blocker, caller;
+};
+#define UPS_FOREIGN_MOST 256u
+extern struct ups_foreign ups_foreign[UPS_FOREIGN_MOST];
+extern _Atomic(uint32_t) ups_foreign_count;
 
 /* Does anything want this thread at a point? */
 enum ups_want { UPS_WANT_NOTHING, UPS_WANT_STOP, UPS_WANT_STORM };

@@ -13,6 +13,9 @@ _Atomic(struct ups_image *) ups_current;
 
 static struct ups_image executable;
 
+#define DAMAGED "the table of update points is damaged: "
+#define FRONT ((sizeof(struct ups_table) + 63) & ~(size_t)63) /* in front of the copy of a table */
+
 /* ---- Opening a table ---------------------------------------------------------------------------------------------------- */
 
 static bool array_fits(const struct upstare_table *h, uint32_t offset, uint32_t count, size_t size) {
@@ -33,11 +36,11 @@ static const struct upstare_function *function_in(const struct ups_table *t, uin
 
 static const char *check_functions(const struct ups_table *t) {
   const struct upstare_table *h = t->header;
-  if (h->n_names == 0 || t->names[h->n_names - 1] != 0) return "its names have no end";
+  if (h->n_names == 0 || t->names[h->n_names - 1] != 0) return DAMAGED "its names have no end";
   for (uint32_t i = 0; i < h->n_functions; i++) {
     const struct upstare_function *f = &t->functions[i];
-    if (f->id < UPS_RUNTIME_IDS || (i > 0 && t->functions[i - 1].id >= f->id)) return "its functions are out of order";
-    if (f->name >= h->n_names || f->frame_size > 0x10000000u) return "a function in it is damaged";
+    if (f->id < UPS_RUNTIME_IDS || (i > 0 && t->functions[i - 1].id >= f->id)) return DAMAGED "its functions are out of order";
+    if (f->name >= h->n_names || f->frame_size > 0x10000000u) return DAMAGED "a function in it is damaged";
   }
   return NULL;
 }
@@ -61,29 +64,58 @@ static const char *check_points(const struct ups_table *t) {
   for (uint32_t i = 0; i < h->n_points; i++) {
     const struct upstare_point *p = &t->points[i];
     const struct upstare_function *f = function_in(t, p->function);
-    if (i > 0 && t->points[i - 1].address >= p->address) return "its points are out of order";
-    if (f == NULL) return "a point in it belongs to no function";
-    if (p->operand > h->n_operands || p->n_operands > h->n_operands - p->operand) return "a point in it is damaged";
+    if (i > 0 && t->points[i - 1].address >= p->address) return DAMAGED "its points are out of order";
+    if (f == NULL) return DAMAGED "a point in it belongs to no function";
+    if (p->operand > h->n_operands || p->n_operands > h->n_operands - p->operand) return DAMAGED "a point in it is damaged";
     if (p->next < UPSTARE_NEXT_UNKNOWN || (p->next >= 0 && (uint32_t)p->next >= h->n_points))
-      return "a point in it is damaged";
+      return DAMAGED "a point in it is damaged";
     for (uint32_t k = 0; k < p->n_operands; k++)
-      if (!operand_ok(&t->operands[p->operand + k], f->frame_size)) return "an operand in it is damaged";
+      if (!operand_ok(&t->operands[p->operand + k], f->frame_size)) return DAMAGED "an operand in it is damaged";
   }
   for (uint32_t i = 0; i < h->n_returns; i++) {
     const struct upstare_return *r = &t->returns[i];
-    if (i > 0 && t->returns[i - 1].address >= r->address) return "its return addresses are out of order";
+    if (i > 0 && t->returns[i - 1].address >= r->address) return DAMAGED "its return addresses are out of order";
     if (r->point < UPSTARE_NEXT_UNKNOWN || (r->point >= 0 && (uint32_t)r->point >= h->n_points))
-      return "a return address in it is damaged";
+      return DAMAGED "a return address in it is damaged";
   }
   for (uint32_t i = 0; i < h->n_ranges; i++)
     if (t->ranges[i].begin > t->ranges[i].end || (i > 0 && t->ranges[i - 1].end > t->ranges[i].begin))
-      return "its ranges are out of order";
+      return DAMAGED "its ranges are out of order";
   return NULL;
+}
+
+static bool before(const struct ups_table *t, uint32_t a, uint32_t b) {
+  const struct upstare_point *p = &t->points[a], *q = &t->points[b];
+  if (p->function != q->function) return p->function < q->function;
+  return p->point != q->point ? p->point < q->point : a < b;
+}
+
+static void sift(const struct ups_table *t, uint32_t *order, uint32_t root, uint32_t count) {
+  for (uint32_t child; (child = 2 * root + 1) < count; root = child) {
+    if (child + 1 < count && before(t, order[child], order[child + 1])) child++;
+    if (!before(t, order[root], order[child])) return;
+    uint32_t swap = order[root];
+    order[root] = order[child];
+    order[child] = swap;
+  }
+}
+
+/* Heap sort: qsort may take the program's memory. */
+static void sort_points(const struct ups_table *t, uint32_t *order) {
+  uint32_t n = t->header->n_points;
+  for (uint32_t i = 0; i < n; i++) order[i] = i;
+  for (uint32_t i = n / 2; i-- > 0;) sift(t, order, i, n);
+  for (uint32_t i = n; i-- > 1;) {
+    uint32_t swap = order[0];
+    order[0] = order[i];
+    order[i] = swap;
+    sift(t, order, 0, i);
+  }
 }
 
 const struct ups_table *ups_table_open(const unsigned char *bytes, size_t size, const char **why) {
   struct upstare_table h;
-  *why = "the table of update points is damaged";
+  *why = DAMAGED "its header";
   if (size < sizeof h) return NULL;
   memcpy(&h, bytes, sizeof h);
   if (h.magic != UPSTARE_TABLE_MAGIC || h.size > size || h.size < sizeof h) return NULL;
@@ -99,14 +131,15 @@ const struct ups_table *ups_table_open(const unsigned char *bytes, size_t size, 
       h.names > h.size || h.n_names > h.size - h.names)
     return NULL;
   /* A copy: aligned, and out of reach of whoever may write to the file. */
-  unsigned char *memory = ups_map(64 + h.size);
+  size_t room = (h.size + 7u) & ~(size_t)7;
+  unsigned char *memory = ups_map(FRONT + room + (size_t)h.n_points * sizeof(uint32_t));
   if (memory == NULL) {
     *why = "no memory for the table of update points";
     return NULL;
   }
-  _Static_assert(sizeof(struct ups_table) <= 64, "room in front of the copy");
   struct ups_table *t = (struct ups_table *)memory;
-  unsigned char *copy = memory + 64;
+  unsigned char *copy = memory + FRONT;
+  uint32_t *order = (uint32_t *)(copy + room);
   memcpy(copy, bytes, h.size);
   t->header = (const void *)copy;
   t->functions = (const void *)(copy + h.functions);
@@ -117,9 +150,14 @@ const struct ups_table *ups_table_open(const unsigned char *bytes, size_t size, 
   t->names = (const char *)copy + h.names;
   const char *problem = check_functions(t);
   if (problem == NULL) problem = check_points(t);
-  if (problem == NULL) return t;
-  ups_unmap(memory);
-  return NULL;
+  if (problem != NULL) {
+    *why = problem;
+    ups_unmap(memory);
+    return NULL;
+  }
+  sort_points(t, order);
+  t->order = order;
+  return t;
 }
 
 bool ups_image_set_table(struct ups_image *image, const struct ups_table *table) {
@@ -189,11 +227,36 @@ const struct upstare_function *ups_image_function(const struct ups_image *image,
   return t == NULL ? NULL : function_in(t, id);
 }
 
+/* Where the copies of a point begin in the order. */
+static uint32_t copies(const struct ups_table *t, uint64_t function, uint32_t point) {
+  uint32_t low = 0, high = t->header->n_points;
+  while (low < high) {
+    uint32_t middle = low + (high - low) / 2;
+    const struct upstare_point *p = &t->points[t->order[middle]];
+    if (p->function < function || (p->function == function && p->point < point))
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low;
+}
+
+static const struct upstare_point *copy_at(const struct ups_table *t, uint32_t at, uint64_t function, uint32_t point) {
+  if (at >= t->header->n_points) return NULL;
+  const struct upstare_point *p = &t->points[t->order[at]];
+  return p->function == function && p->point == point ? p : NULL;
+}
+
 const struct upstare_point *ups_image_point_of(const struct ups_image *image, uint64_t function, uint32_t point) {
   const struct ups_table *t = atomic_load_explicit(&image->table, memory_order_acquire);
-  for (uint32_t i = 0; t != NULL && i < t->header->n_points; i++)
-    if (t->points[i].function == function && t->points[i].point == point) return &t->points[i];
-  return NULL;
+  return t == NULL ? NULL : copy_at(t, copies(t, function, point), function, point);
+}
+
+const struct upstare_point *ups_image_point_next(const struct ups_image *image, const struct upstare_point *point) {
+  const struct ups_table *t = atomic_load_explicit(&image->table, memory_order_acquire);
+  uint32_t at = copies(t, point->function, point->point);
+  while (&t->points[t->order[at]] != point) at++;
+  return copy_at(t, at + 1, point->function, point->point);
 }
 
 uint32_t ups_images_largest_frame(void) {

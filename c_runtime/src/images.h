@@ -16,6 +16,7 @@ struct ups_table {
   const struct upstare_operand *operands;
   const struct upstare_range *ranges;
   const char *names;
+  const uint32_t *order; /* the points by (function, point, address) */
 };
 
 struct ups_elf { /* a file in memory, see elf.c */
@@ -30,7 +31,6 @@ struct ups_image {
   _Atomic(const struct ups_table *) table; /* null: not there yet */
   const struct upstare_patch *patch;       /* what brought it; null for the executable */
   struct ups_elf file;                     /* size 0: not at hand */
-  uint8_t digest[32];                      /* of the file's bytes, to know it again */
   _Atomic(uint32_t) armed;
 };
 
@@ -56,7 +56,9 @@ struct ups_image *ups_image_at(uintptr_t address);
 int32_t ups_image_point(const struct ups_image *image, uintptr_t address);
 const struct upstare_return *ups_image_return(const struct ups_image *image, uintptr_t address);
 const struct upstare_function *ups_image_function(const struct ups_image *image, uint64_t id);
+/* The first copy of a point (null: it has none), and the one after that: parts and copies of one point. */
 const struct upstare_point *ups_image_point_of(const struct ups_image *image, uint64_t function, uint32_t point);
+const struct upstare_point *ups_image_point_next(const struct ups_image *image, const struct upstare_point *point);
 uint32_t ups_images_largest_frame(void); /* of all tables */
 const char *ups_image_name(const struct ups_image *image, uint64_t function); /* "?" if unknown */
 

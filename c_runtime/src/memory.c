@@ -123,6 +123,13 @@ size_t ups_map_end(uintptr_t address, uintptr_t *end) {
   return size;
 }
 
+void ups_map_next(uintptr_t address, uintptr_t *next) {
+  ups_lock(&maps_lock);
+  for (const struct map *map = maps; map != NULL; map = map->next)
+    if ((uintptr_t)map > address && (uintptr_t)map < *next) *next = (uintptr_t)map;
+  ups_unlock(&maps_lock);
+}
+
 bool ups_arena_reserve(struct ups_chunk **arena, size_t size) {
   struct ups_chunk *chunk = *arena;
   if (chunk != NULL && chunk->size - chunk->used >= size) return true;

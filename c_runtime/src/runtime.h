@@ -137,6 +137,7 @@ struct ups_thread {
 
   /* The unrolled stack. Own thread, or the agent while state is UNROLLED. */
   struct ups_frame *outermost, *innermost, *cursor;
+  struct ups_frame *mapped; /* by the agent: the new frames, outermost first, before they take the others' place */
   struct ups_frame *partial; /* parts > 0 of a point at which nothing is unrolled yet; part 0 takes it or drops it */
   struct ups_chunk *partial_arena;
   struct ups_chunk *arena;   /* frames; emptied when the next unrolling begins */
@@ -147,11 +148,14 @@ struct ups_thread {
   /* The last walk of this stack. Own thread, or the agent while state is PARKED. Innermost first. */
   struct ups_position *positions;
   uint32_t n_positions, room_positions;
+  uint32_t old_frames;         /* those that are not of the current version's image */
   uintptr_t walk_sp;           /* stack pointer where the walk began */
   size_t walk_bytes;           /* memory that the frames will need */
 
   /* Why the last walk was not complete; read by the agent for messages (racy words, each of them atomic). */
   _Atomic(uintptr_t) blocker;        /* an address in the culprit */
+  _Atomic(uint32_t) reported;        /* by the handler of UPS_SIGNAL since the agent cleared it */
+  uint64_t told;                     /* the coordinator that knows where this thread is */
   _Atomic(uintptr_t) blocker_caller; /* the return address in the nearest transformed caller, or 0 */
   uintptr_t blocker_sp;              /* its frame: nothing changes while the stack is deeper than this */
   uint32_t skips, backoff;           /* attempts to skip until the next walk */

@@ -58,6 +58,7 @@ static struct ups_thread *take(void) {
   atomic_store(&self->attention, 0);
   atomic_store(&self->decision, UPS_WAIT);
   atomic_store(&self->tid, 0);
+  atomic_store(&self->reported, 1);
   atomic_store(&self->blocker, 0);
   atomic_store(&self->blocker_caller, 0);
   self->storming = 0;
@@ -232,6 +233,7 @@ int ups_threads_init(void) {
   if (pthread_atfork(fork_prepare, fork_parent, fork_child) != 0) return -1;
   if (pthread_setspecific(exit_key, self) != 0) return -1;
   self->is_main = true;
+  atomic_store(&self->reported, 1);
   atomic_store(&self->tid, ups_gettid());
   atomic_store(&self->state, UPS_STARTING);
   find_main_stack(self);

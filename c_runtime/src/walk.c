@@ -60,6 +60,7 @@ static bool push_chain(struct ups_thread *self, const struct ups_image *image, i
     }
     const struct upstare_function *f = ups_image_function(image, p->function);
     if (f == NULL || f->resume == 0 || !push(self, p->function, p->point)) return false;
+    self->old_frames += image != atomic_load(&ups_current);
     /* The flag scheme does not say how many objects a frame keeps; 16 bytes of slot each is the least. */
     size_t kept = p->label != 0 ? p->n_operands : f->frame_size / UPSTARE_KEPT_HEADER;
     self->walk_bytes += FRAME_BYTES + f->frame_size + kept * sizeof(struct ups_kept);
@@ -120,7 +121,7 @@ static _Unwind_Reason_Code step(struct _Unwind_Context *context, void *argument)
 
 static enum ups_walk_result run(struct walk *walk) {
   struct ups_thread *self = walk->self;
-  self->n_positions = 0;
+  self->n_positions = self->old_frames = 0;
   self->walk_bytes = FRAME_BYTES + 4096; /* a frame of the runtime's, or the innermost of the flag scheme: see below */
   atomic_fetch_add_explicit(&ups_stop.walks, 1, memory_order_relaxed);
   _Unwind_Backtrace(step, walk);

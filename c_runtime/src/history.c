@@ -1,0 +1,37 @@
+/*
+ * What happened to this process: the last updates, for `status`.
+ */
+#include "update.h"
+
+#define EVENTS 32u
+
+static struct ups_event events[EVENTS];
+static uint32_t count;
+
+void ups_history_add(const struct ups_event *event) {
+  events[count++ % EVENTS] = *event;
+}
+
+static void describe(struct ups_text *text, const struct ups_event *event) {
+  ups_text_add(text, "{\"time\":%lld,\"from\":\"", (long long)event->time);
+  ups_text_hex(text, event->from, sizeof event->from);
+  ups_text_add(text, "\",\"to\":\"");
+  ups_text_hex(text, event->to, sizeof event->to);
+  ups_text_add(text, "\",\"from_version\":");
+  ups_text_quote(text, event->from_version);
+  ups_text_add(text, ",\"to_version\":");
+  ups_text_quote(text, event->to_version);
+  ups_text_add(text, ",\"outcome\":\"%s\",\"reason\":", event->outcome);
+  ups_text_quote(text, event->reason);
+  ups_text_add(text, ",\"pause_us\":%llu}", (unsigned long long)event->pause_us);
+}
+
+void ups_history_describe(struct ups_text *list) {
+  ups_text_add(list, "[");
+  uint32_t first = count > EVENTS ? count - EVENTS : 0;
+  for (uint32_t i = first; i < count; i++) {
+    if (i > first) ups_text_add(list, ",");
+    describe(list, &events[i % EVENTS]);
+  }
+  ups_text_add(list, "]");
+}

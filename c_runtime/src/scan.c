@@ -1,0 +1,191 @@
+/*
+ * Does anything point into an object that is about to move? A conservative scan: every aligned word of the program's
+ * writable memory that could be such a pointer counts as one.
+ *
+ * All threads are unrolled: of their stacks only what is above the base, and objects that keep their address, are alive;
+ * the rest is in the frames. The runtime's own memory is left out, and so is the new image, which has not run.
+ */
+#define _GNU_SOURCE
+#include <link.h>
+
+#include "update.h"
+
+struct scan {
+  const struct ups_target *targets; /* sorted by address */
+  size_t count;
+  uintptr_t low, high; /* of all of them */
+  struct ups_text *why;
+  bool found;
+};
+
+static const struct ups_target *target_of(const struct scan *scan, uintptr_t word) {
+  for (size_t i = 0; i < scan->count; i++)
+    if (word >= scan->targets[i].low && word < scan->targets[i].high) return &scan->targets[i];
+  return NULL;
+}
+
+static void begin_message(struct scan *scan, const struct ups_target *target) {
+  scan->found = true;
+  ups_text_add(scan->why, "%s (%s) changes its type and would have to move, but it is pointed to from ",
+               target->move->name, target->move->old_type);
+}
+
+/* Words in [low, high). True: go on. */
+static bool scan_words(struct scan *scan, uintptr_t low, uintptr_t high, const char *what) {
+  const uintptr_t *end = (const uintptr_t *)(high & ~(uintptr_t)7);
+  for (const uintptr_t *at = (const uintptr_t *)((low + 7) & ~(uintptr_t)7); at < end; at++) {
+    uintptr_t word = *at;
+    if (word < scan->low || word >= scan->high) continue;
+    const struct ups_target *target = target_of(scan, word);
+    if (target == NULL) continue;
+    begin_message(scan, target);
+    if (what == NULL)
+      ups_name_data(scan->why, (uintptr_t)at);
+    else
+      ups_text_add(scan->why, "%s", what);
+    return false;
+  }
+  return true;
+}
+
+/* ---- What is not scanned ------------------------------------------------------------------------------------------------ */
+
+/* If `address` is in memory to leave out, the end of that; else 0, and `next` is where the next such piece may begin. */
+static uintptr_t left_out(uintptr_t address, uintptr_t *next) {
+  uintptr_t end;
+  if (ups_map_end(address, &end) != 0) return end;
+  for (struct ups_thread *t = atomic_load(&ups_threads); t != NULL; t = t->next) {
+    if (atomic_load(&t->state) == UPS_FREE) continue;
+    for (int i = 0; i < UPS_REGIONS; i++) {
+      const struct ups_region *region = &t->regions[i];
+      if (region->high == 0) continue;
+      if (address >= region->low && address < region->high) return region->high;
+      if (region->low > address && region->low < *next) *next = region->low;
+    }
+  }
+  uintptr_t here = (uintptr_t)__builtin_frame_address(0); /* the agent's stack: below are copies of the tables */
+  if (address >= here - 65536 && address < here + 65536) return here + 65536;
+  if (here - 65536 > address && here - 65536 < *next) *next = here - 65536;
+  ups_map_next(address, next);
+  return 0;
+}
+
+static bool scan_range(struct scan *scan, uintptr_t low, uintptr_t high, const char *what) {
+  while (low < high) {
+    uintptr_t next = high;
+    uintptr_t end = left_out(low, &next);
+    if (end != 0) {
+      low = end;
+      continue;
+    }
+    if (!scan_words(scan, low, next, what)) return false;
+    low = next;
+  }
+  return true;
+}
+
+/* ---- The program's memory ------------------------------------------------------------------------------------------------- */
+
+struct extent {
+  uintptr_t low, high;
+};
+
+/* The images that have not run yet, in the current version's eyes: their data is nobody's. */
+static int extent_of_image(struct dl_phdr_info *info, size_t size, void *argument) {
+  struct extent *e = argument;
+  (void)size;
+  if (info->dlpi_addr != e->low) return 0;
+  for (int i = 0; i < info->dlpi_phnum; i++) {
+    const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+    if (p->p_type == PT_LOAD && info->dlpi_addr + p->p_vaddr + p->p_memsz > e->high)
+      e->high = info->dlpi_addr + p->p_vaddr + p->p_memsz;
+  }
+  return 1;
+}
+
+static const char *parse_hex(const char *text, uintptr_t *value) {
+  *value = 0;
+  for (;; text++) {
+    unsigned digit;
+    if (*text >= '0' && *text <= '9')
+      digit = (unsigned)(*text - '0');
+    else if (*text >= 'a' && *text <= 'f')
+      digit = (unsigned)(*text - 'a') + 10;
+    else
+      return text;
+    *value = *value * 16 + digit;
+  }
+}
+
+/* One line of /proc/self/maps. */
+static bool scan_line(struct scan *scan, const char *line, const struct extent *skip) {
+  uintptr_t low, high;
+  const char *at = parse_hex(line, &low);
+  if (*at++ != '-') return true;
+  at = parse_hex(at, &high);
+  if (at[0] != ' ' || at[1] != 'r' || at[2] != 'w' || at[4] != 'p') return true;
+  if (skip->high != 0 && low >= skip->low && low < skip->high) return true;
+  const char *what = strstr(line, "[heap]") != NULL ? "the heap" : NULL;
+  return scan_range(scan, low, high, what);
+}
+
+static bool scan_memory(struct scan *scan, const struct extent *skip) {
+  struct ups_text maps = {0};
+  char piece[4096];
+  ssize_t length;
+  bool clear = true;
+  int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+  if (fd < 0) {
+    ups_text_add(scan->why, "the process cannot see its own memory map, so pointers to %s cannot be looked for",
+                 scan->targets[0].move->name);
+    scan->found = true;
+    return false;
+  }
+  while ((length = read(fd, piece, sizeof piece - 1)) > 0) {
+    piece[length] = 0;
+    ups_text_add(&maps, "%s", piece);
+  }
+  close(fd);
+  char *line = maps.bytes;
+  while (clear && line != NULL && *line != 0) {
+    char *end = strchr(line, '\n');
+    if (end != NULL) *end = 0;
+    clear = scan_line(scan, line, skip);
+    line = end != NULL ? end + 1 : NULL;
+  }
+  ups_text_free(&maps);
+  return clear;
+}
+
+/* ---- Frames ----------------------------------------------------------------------------------------------------------------- */
+
+static bool scan_frames(struct scan *scan, struct ups_thread *t) {
+  const struct ups_image *image = atomic_load(&ups_current);
+  for (const struct ups_frame *f = t->outermost; f != NULL; f = f->inner) {
+    struct ups_text what = {0};
+    ups_text_add(&what, "a local variable of %s() (thread %d)", ups_image_name(image, f->position.function),
+                 atomic_load(&t->tid));
+    uintptr_t data = (uintptr_t)f->data;
+    bool clear = scan_words(scan, data, data + f->size, ups_text_string(&what));
+    for (const struct ups_kept *k = f->kept; clear && k != NULL; k = k->next)
+      clear = scan_words(scan, k->address, k->address + k->size, ups_text_string(&what));
+    ups_text_free(&what);
+    if (!clear) return false;
+  }
+  return true;
+}
+
+bool ups_scan(const struct ups_target *targets, size_t count, uintptr_t new_image, struct ups_text *why) {
+  struct scan scan = {.targets = targets, .count = count, .low = UINTPTR_MAX, .why = why};
+  struct extent skip = {new_image, 0};
+  for (size_t i = 0; i < count; i++) {
+    if (targets[i].low < scan.low) scan.low = targets[i].low;
+    if (targets[i].high > scan.high) scan.high = targets[i].high;
+  }
+  if (count == 0) return false;
+  for (struct ups_thread *t = atomic_load(&ups_threads); t != NULL; t = t->next)
+    if (atomic_load(&t->state) == UPS_UNROLLED && !scan_frames(&scan, t)) return true;
+  if (new_image != 0) dl_iterate_phdr(extent_of_image, &skip);
+  scan_memory(&scan, &skip);
+  return scan.found;
+}

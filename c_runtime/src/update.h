@@ -1,0 +1,86 @@
+/*
+ * The update: what the agent does. One agent at a time, so nothing here is locked.
+ */
+#ifndef UPS_UPDATE_H
+#define UPS_UPDATE_H
+
+#include "runtime.h"
+#include "text.h"
+
+/* ---- halt.c: the agent's side of a stop --------------------------------------------------------------------------------- */
+
+enum ups_halt_result { UPS_HALT_DONE, UPS_HALT_TIMED_OUT, UPS_HALT_REFUSED };
+
+/* Is a frame at this position acceptable? If not, `why` is told. */
+typedef bool ups_vote(const struct ups_position *position, void *argument, struct ups_text *why);
+
+/* Stops all threads of the program, until the deadline (microseconds). Not DONE: they all run again, and the
+ * report has the reason and the culprits. */
+struct ups_report;
+enum ups_halt_result ups_halt_start(uint64_t deadline_us, ups_vote *vote, void *argument, struct ups_report *report);
+void ups_halt_cancel(void);  /* everybody goes on as if nothing had been. After DONE. */
+void ups_halt_unroll(void);  /* all stacks come down. After DONE. */
+void ups_halt_rebuild(void); /* all stacks are built up, everybody goes on. After unroll. */
+
+/* What is stopped: threads and their frames as a JSON list, and how many of them. After DONE. */
+struct ups_halt_counts {
+  unsigned threads, frames, old_frames;
+};
+struct ups_halt_counts ups_halt_describe(struct ups_text *list);
+void ups_halt_count(struct ups_halt_counts *counts);
+
+/* ---- names.c ------------------------------------------------------------------------------------------------------------- */
+
+/* Where an address of code is: "getaddrinfo", or "?" */
+void ups_name_code(struct ups_text *text, uintptr_t address);
+void ups_name_data(struct ups_text *text, uintptr_t address); /* "current_config", "the heap", ... */
+void ups_name_position(struct ups_text *text, const struct ups_position *position); /* "serve(), line 120" */
+
+/* ---- scan.c -------------------------------------------------------------------------------------------------------------- */
+
+struct ups_target { /* an object that moves */
+  uintptr_t low, high;
+  const struct upstare_move *move;
+};
+
+/* Does anything in the stopped program point into one of them? Then `why` says what. All threads unrolled. */
+/* `new_image`: load address of an image that never ran, 0: none. */
+bool ups_scan(const struct ups_target *targets, size_t count, uintptr_t new_image, struct ups_text *why);
+
+/* ---- history.c ------------------------------------------------------------------------------------------------------------ */
+
+struct ups_event {
+  int64_t time; /* seconds since 1970 */
+  uint8_t from[32], to[32];
+  char from_version[64], to_version[64];
+  const char *outcome; /* "updated", "rolled_back", "refused", "timed_out" */
+  char reason[256];
+  uint64_t pause_us;
+};
+void ups_history_add(const struct ups_event *event);
+void ups_history_describe(struct ups_text *list); /* a JSON list, oldest first */
+
+/* ---- update.c -------------------------------------------------------------------------------------------------------------- */
+
+struct ups_report {
+  const char *kind;      /* null: done. "refused", "timed_out", "error" */
+  struct ups_text reason;
+  struct ups_text culprits; /* JSON objects with commas between */
+  bool in_libraries;        /* all of them are in a library's function that the program called */
+  struct ups_text detail;   /* JSON list */
+  struct ups_halt_counts counts;
+  uint64_t load_us, stop_us, transform_us, resume_us, pause_us;
+  unsigned moved;
+};
+
+/* The verbs, in the order IDLE -> load -> LOADED -> stop -> STOPPED -> commit -> IDLE. What fails puts the process back
+ * to IDLE with the old version running and report->kind set. */
+void ups_update_load(int fd, struct ups_report *report);
+void ups_update_load_previous(struct ups_report *report);
+void ups_update_stop(uint64_t deadline_us, struct ups_report *report);
+void ups_update_commit(struct ups_report *report);
+void ups_update_cancel(void); /* from any state */
+bool ups_update_stopped(void);
+void ups_update_glance(uint64_t deadline_us, struct ups_report *report); /* stops, looks, lets go. IDLE only. */
+
+#endif
