@@ -8,7 +8,8 @@ from clang.cindex import TypeKind
 
 from transforms import ir
 from transforms.normal_form import NormalForm, Temporary
-from upstare.frontend.functions import Local, va_extents
+from upstare.frontend.functions import Local, va_extents, va_starts
+from upstare.frontend.nodes import Node
 from upstare.frontend.source import SourceText
 from upstare.frontend.types import TypeTable, is_array
 
@@ -47,6 +48,7 @@ class Frame:
         self.slots: dict[int, FrameSlot] = {}
         self.size = 0
         lists = va_extents(form.tree)
+        starts = va_starts(form.tree)
         names: dict[str, int] = {}
         self.c_names: dict[int, str] = {}
         for local in form.tree.locals.values():
@@ -60,6 +62,7 @@ class Frame:
         lasting = [local for local in form.tree.locals.values() if local.kept and not local.static]
         literals = [t for t in form.temporaries.values() if t.kept]
         for point in form.points:
+            self._check_arguments(point, starts, source)
             members = {
                 t for t in live.get(point, frozenset()) if not form.variable(t).kept and self._in_scope(t, point)
             }
@@ -77,6 +80,16 @@ class Frame:
     def _in_scope(self, target: int, point: ir.Point) -> bool:
         variable = self.form.variable(target)
         return isinstance(variable, Temporary) or variable.scope[0] <= point.offset < variable.scope[1]
+
+    def _check_arguments(self, point: ir.Point, starts: list[Node], source: SourceText) -> None:
+        from transforms.normal_form import Pin
+
+        loops = [loop.node for loop in self.form.tree.loops if loop.node.start <= point.offset < loop.node.end]
+        for start in starts:
+            if start.start > point.offset or any(loop.start <= start.start < loop.end for loop in loops):
+                raise Pin(
+                    f"{source.where(point.offset)}: variable arguments are read after a call that can be interrupted"
+                )
 
     @staticmethod
     def _check_list(local: Local, point: ir.Point, lists: list[tuple[int, int]], source: SourceText) -> None:

@@ -22,7 +22,7 @@ from clang.cindex import CursorKind, TypeKind
 
 from transforms import ir
 from transforms.decisions import Decisions
-from upstare.frontend.functions import FunctionTree, Local, is_arrow, taken_address
+from upstare.frontend.functions import FunctionTree, Local, is_arrow, taken_address, va_starts
 from upstare.frontend.nodes import STATEMENTS, Node, Parsed
 from upstare.frontend.types import TypeTable, is_array, is_const
 
@@ -146,7 +146,10 @@ class NormalForm:
 
     def _loops_with_points(self) -> list[Node]:
         result = []
+        starts = va_starts(self.tree)
         for loop in self.tree.loops:
+            if any(_inside(start, loop.node) for start in starts):
+                continue  # a frame that is resumed here would begin to read arguments that it no longer has
             if self.decisions.placement != "default":
                 result.append(loop.node)
                 continue

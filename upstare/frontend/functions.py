@@ -346,6 +346,11 @@ def _has_attribute(node: Node, word: bytes, parsed: Parsed) -> bool:
     )
 
 
+def va_starts(tree: FunctionTree) -> list[Node]:
+    """The calls that begin to read the function's own variable arguments; a resumed frame no longer has these."""
+    return [call.node for call in tree.calls if call.callee in _VA_START]
+
+
 def va_extents(tree: FunctionTree) -> list[tuple[int, int]]:
     """Stretches of text between va_start and va_end, where a variable argument list is alive."""
     starts: list[int] = []
