@@ -6,6 +6,7 @@ knows, a *refusal* something that this release cannot do, and an old continuatio
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -109,6 +110,12 @@ def at(place: Function | Variable | Point | AddressUse) -> str:
 # ---- Objects with static storage ---------------------------------------------------------------------------------
 
 
+def type_text(name: str, key: str) -> str:
+    """A type as the user wrote it, and what it stands for if that hides a pointer."""
+    written = re.sub(r"\((?:unnamed|anonymous) \w+ at [^)]*\)", "<unnamed>", name)
+    return f"{written} ({key})" if "*" in key and "*" not in written else written
+
+
 def variable_name(variable: Variable) -> str:
     """A variable as people know it; a static local with its function."""
     return f"{variable.function}::{variable.name}" if variable.function else variable.name
@@ -133,9 +140,10 @@ def _plan_move(
     old: Variable, new: Variable, relations: Relations, uses: list[AddressUse], result: Plan
 ) -> None:
     subject = f"{'thread-local ' if old.thread_local else ''}variable {variable_name(old)}"
-    change = f"its type changes from '{old.type_name}' to '{new.type_name}'"
-    if old.type_name == new.type_name:
-        change = f"the layout of its type '{old.type_name}' changes"
+    before, after = type_text(old.type_name, old.type), type_text(new.type_name, new.type)
+    change = f"its type changes from '{before}' to '{after}'"
+    if before == after:
+        change = f"the layout of its type '{before}' changes"
     if normal(old.type) == normal(new.type) and relations.of(old.type, new.type).kind is Kind.SAME:
         change = "it moves to other storage (its scope, unit or name changes)"
     if old.thread_local or new.thread_local:
@@ -248,7 +256,7 @@ class _Frames:
             return
         if not new.points:
             why = f" ({new.pinned})" if new.pinned else ""
-            text = f"{self._comparison.new.version} cannot be resumed in it{why}"
+            text = f"it has no update point in {self._comparison.new.version}{why}"
             self._result.missing.append(Finding(f"function {old.name}", text, at(old), at(new)))
             return
         alignment = align(old, new, self._old_callee(old), self._new_callee(new), self._forced(old, new))
@@ -259,7 +267,7 @@ class _Frames:
                     f"nothing in {self._comparison.new.version} matches {describe(point)}",
                     at(point),
                     at(new),
-                    hint=f'if something does: [points."{old.unit}:{old.name}"] "{point.line}" = "LINE"',
+                    hint=f'if something does: [points."{old.unit}:{old.name}"] {_point_key(old, point)} = "LINE"',
                 )
             )
         for point, options in alignment.ambiguous:
@@ -279,9 +287,9 @@ class _Frames:
         """Report what was gathered over all points."""
         for need in self._needs.values():
             finding = need.finding
-            more = need.points[1:]
-            if more:
-                finding.details.append(f"also needed at {', '.join(more)}")
+            lines = ", ".join(place.rpartition(":")[2] for place in need.points[1:])
+            if lines:
+                finding.details.append(f"also needed at line {lines}")
             self._result.decisions.append(finding)
         self._result.refusals += self._refused.values()
         self._result.notes += self._notes.values()
@@ -422,6 +430,8 @@ class _PointSlots:
         if text is not None:
             return self._plan_mapped(slot, text)
         source = self._find(slot.key) or self._find_by_name(slot)
+        if self._is_constant(slot):
+            return self._plan_constant(slot, source)
         if source is not None:
             return self._from(source, slot)
         before = [s for s in self._old.slots if s.key == slot.key or s.name == slot.name]
@@ -443,6 +453,19 @@ class _PointSlots:
         source = self._find(renamed) if renamed is not None else None
         return SlotPlan(slot, text=text) if source is None else self._from(source, slot)
 
+    def _is_constant(self, slot: Slot) -> bool:
+        """Whether a local has its initialiser as its value for as long as it lives."""
+        return slot.initial is not None and slot.type_name.startswith("const ") and not slot.type.endswith("*")
+
+    def _plan_constant(self, slot: Slot, source: Slot | None) -> SlotPlan:
+        """A constant local takes what the new version says, where the old one was if it fits there."""
+        relation = self._frames.relation(self._new, source, slot) if source is not None else None
+        if source is None or relation is None or relation.kind is not Kind.SAME:
+            return SlotPlan(slot, text=slot.initial)
+        keeps = source.kept and slot.kept and source.size == slot.size
+        text = None if source.initial == slot.initial else slot.initial
+        return SlotPlan(slot, source, relation, text, keeps_address=keeps)
+
     def _plan_result(self, slot: Slot) -> SlotPlan | None:
         """The slot that takes the value of the call: not needed while the call is running."""
         source = self._find(self._old_point.result) if self._old_point.result is not None else None
@@ -463,9 +486,8 @@ class _PointSlots:
         if problems:
             first = problems[0]
             where = f" (in {first.path})" if first.path else ""
-            return self._ask(
-                slot, f"its type changes from '{source.type_name}' to '{slot.type_name}'{where}: {first.reason}", source
-            )
+            before, after = type_text(source.type_name, source.type), type_text(slot.type_name, slot.type)
+            return self._ask(slot, f"its type changes from '{before}' to '{after}'{where}: {first.reason}", source)
         return self._made(source, slot, relation)
 
     def _made(self, source: Slot, slot: Slot, relation: Relation) -> SlotPlan:
@@ -477,9 +499,10 @@ class _PointSlots:
     def _check_pointers(self, source: Slot, slot: Slot) -> None:
         stored = self._frames.stored(self._old, source)
         if stored:
-            change = f"its type changes from '{source.type_name}' to '{slot.type_name}'"
-            if source.type_name == slot.type_name:
-                change = f"its type '{source.type_name}' changes its layout, or its address is no longer taken"
+            before, after = type_text(source.type_name, source.type), type_text(slot.type_name, slot.type)
+            change = f"its type changes from '{before}' to '{after}'"
+            if before == after:
+                change = f"its type '{before}' changes its layout, or its address is no longer taken"
             finding = Finding(
                 f"{self._old.name}: local {source.name}",
                 f"{change}, so {_MOVES}",
@@ -512,11 +535,14 @@ class _PointSlots:
     def _ask(self, slot: Slot, text: str, source: Slot | None = None) -> SlotPlan | None:
         self._open = True
         hint = f'[locals."{self._new.unit}:{self._new.name}"] {slot.name} = "EXPRESSION over old.NAME"'
+        none = f'[points."{self._old.unit}:{self._old.name}"] {_point_key(self._old, self._old_point)} = "none"'
         if source is not None and source in self._live:
             hint = f"write upstare_transform_{self._new.name}_{slot.name} (see --transformers), or {hint}"
+        hint += f"\nor, to refuse updates while a frame is there: {none}"
         old_line = source.line if source is not None and source.line else self._old_point.line
         finding = Finding(
-            f"{self._new.name}: {'parameter' if slot.parameter else 'local'} {slot.name} ({slot.type_name})",
+            f"{self._new.name}: {'parameter' if slot.parameter else 'local'} {slot.name} "
+            f"({type_text(slot.type_name, slot.type)})",
             text,
             f"{self._old.file}:{old_line}",
             f"{self._new.file}:{slot.line or self._new_point.line}",

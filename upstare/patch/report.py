@@ -137,11 +137,14 @@ class PatchReport:
         return {"outcome": self.outcome, "reason": self.reason, **result}
 
 
+_HINTED = 8  # a longer list of findings is printed without hints, which are all alike
+
+
 def show(report: PatchReport, console: Console) -> None:
     """Print the report for people."""
 
     def say(text: str, style: str = "") -> None:
-        console.print(f"[{style}]{text}[/]" if style else text, soft_wrap=True, highlight=False)
+        console.print(f"[{style}]{text}[/]" if style else text, soft_wrap=True, highlight=False, emoji=False)
 
     def findings(title: str, items: list[Finding], style: str) -> None:
         if not items:
@@ -152,9 +155,8 @@ def show(report: PatchReport, console: Console) -> None:
             say(f"  {escape(item.sentence())}")
             for detail in item.details:
                 say(f"      {escape(detail)}", "dim")
-            if item.hint:
-                for line in item.hint.splitlines():
-                    say(f"      {escape(line)}", "cyan")
+            for line in (item.hint or "").splitlines() if len(items) <= _HINTED else ():
+                say(f"      {escape(line)}", "cyan")
 
     say(f"{escape(report.program)}: {escape(report.from_version)} -> {escape(report.to_version)}", "bold")
     say(

@@ -321,12 +321,12 @@ class _Functions:
         body: list[Node] = [ctree.call("__builtin_memset", *zero)]
         for plan in continuation.slots:
             target = ctree.arrow("new", new_members[plan.new.key])
-            if plan.old is None or plan.relation is None:
+            if plan.text is not None or plan.old is None or plan.relation is None:
                 body += self._value(continuation, plan, target, old_members)
-                continue
-            source = ctree.arrow("old", old_members[plan.old.key])
-            body += self._convert(source, target, plan.relation)
-            if plan.keeps_address:
+            else:
+                source = ctree.arrow("old", old_members[plan.old.key])
+                body += self._convert(source, target, plan.relation)
+            if plan.keeps_address and plan.old is not None:
                 addresses = (f"{new_members[plan.new.key]}_address", f"{old_members[plan.old.key]}_address")
                 body.append(ctree.assign(ctree.arrow("new", addresses[0]), ctree.arrow("old", addresses[1])))
         text = "\n".join(ctree.text_of(node) for node in (ctree.typename(old_make), ctree.typename(new_make), *body))
