@@ -115,16 +115,12 @@ long ups_call_return(long result);
 
 /* Begins a call: the description is empty but for the arguments, which are the caller's to fill in. */
 static inline void ups_call_begin(struct ups_call *call, enum ups_op op, enum ups_interruption interruption) {
-  call->op = op;
-  call->interruption = interruption;
-  call->place = UPS_PLACE_ELSEWHERE;
-  call->timed = 0;
-  call->contended = 0;
-  call->state = 0;
-  call->seen_any = ups_handlers_run.any;
-  call->seen_interrupting = ups_handlers_run.interrupting;
-  call->progress = 0;
-  call->part = 0;
+  /* All of it: left-over words in the frame would look like pointers of the program's (scan.c). */
+  *call = (struct ups_call){.op = (uint16_t)op,
+                            .interruption = (uint8_t)interruption,
+                            .place = UPS_PLACE_ELSEWHERE,
+                            .seen_any = ups_handlers_run.any,
+                            .seen_interrupting = ups_handlers_run.interrupting};
 }
 
 /* ---- cancel.c -------------------------------------------------------------------------------------------------------- */
