@@ -261,7 +261,7 @@ def _return_rows(tracer: Tracer, elf: Elf, own: list[Body], names: _Names) -> li
     for body in own:
         pinned = names.pinned(body)
         nothing = names.all_are(body, "void")
-        for address in return_addresses(elf, body):
+        for address in sorted(set(return_addresses(elf, body))):
             found = tracer.from_return(address, body)
             if found.target is None:
                 continue
