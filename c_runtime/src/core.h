@@ -148,7 +148,9 @@ enum ups_phase { UPS_IDLE = 0, UPS_STOPPING = 1, UPS_STOPPED = 2 };
 struct ups_stop {
   _Atomic(uint32_t) phase;   /* enum ups_phase; futex of gated threads. Written by the agent only. */
   _Atomic(uint32_t) changes; /* futex of the agent: a thread changed its state */
+  _Atomic(uint32_t) round;   /* futex of the parked and the unrolled: decisions were announced */
   _Atomic(uint64_t) walks, refusals; /* statistics of attempts */
+  _Atomic(uint64_t) last_running_us; /* when the last thread was through with rebuilding */
   _Atomic(uint64_t) first_parked_us; /* when the first thread of this stop parked */
 };
 extern struct ups_stop ups_stop;

@@ -202,6 +202,11 @@ struct ups_entry_point ups_rebuild(struct ups_thread *self) {
   return entry;
 }
 
+static void note_running(uint64_t now) {
+  uint64_t last = atomic_load(&ups_stop.last_running_us);
+  while (last < now && !atomic_compare_exchange_weak(&ups_stop.last_running_us, &last, now)) continue;
+}
+
 /* The innermost frame goes on: the program has its signals back, and no frame's data is needed after the clone that
  * called us has copied its own. */
 static void rebuilt(struct ups_thread *self) {
@@ -210,6 +215,7 @@ static void rebuilt(struct ups_thread *self) {
   if (storm) {
     atomic_fetch_add_explicit(&ups_storm_counts.storms, 1, memory_order_relaxed);
   } else {
+    note_running(ups_now_us());
     atomic_store(&self->state, UPS_RUNNING);
     ups_changed();
   }

@@ -26,9 +26,9 @@ _Atomic(uint32_t) ups_foreign_count;
 
 static int agent_tid;
 
-static void tell(struct ups_thread *t, enum ups_decision decision) {
-  atomic_store(&t->decision, decision);
-  ups_futex_wake(&t->decision, 1);
+static void announce(void) {
+  atomic_fetch_add(&ups_stop.round, 1);
+  ups_futex_wake(&ups_stop.round, INT_MAX);
 }
 
 static void signal_thread(int tid) {
@@ -166,7 +166,8 @@ static void nudge(struct ups_thread *t, uint64_t pause) {
   uint64_t until = ups_now_us() + pause;
   uint32_t parked = UPS_PARKED;
   if (!atomic_compare_exchange_strong(&t->state, &parked, UPS_RUNNING)) return;
-  tell(t, UPS_GO_ON);
+  atomic_store(&t->decision, UPS_GO_ON);
+  announce();
   while (ups_now_us() < until && state_of(t) == UPS_RUNNING) {
     uint32_t seen = atomic_load(&ups_stop.changes);
     wait_change(seen, until);
@@ -228,8 +229,9 @@ void ups_halt_cancel(void) {
   arm(false);
   for (struct ups_thread *t = atomic_load(&ups_threads); t != NULL; t = t->next) {
     uint32_t parked = UPS_PARKED;
-    if (atomic_compare_exchange_strong(&t->state, &parked, UPS_RUNNING)) tell(t, UPS_GO_ON);
+    if (atomic_compare_exchange_strong(&t->state, &parked, UPS_RUNNING)) atomic_store(&t->decision, UPS_GO_ON);
   }
+  announce();
   ups_futex_wake(&ups_stop.phase, INT_MAX);
 }
 
@@ -295,8 +297,9 @@ static void move_all(uint32_t from, uint32_t between, uint32_t to, enum ups_deci
   for (struct ups_thread *t = atomic_load(&ups_threads); t != NULL; t = t->next) {
     if (state_of(t) != from) continue;
     atomic_store(&t->state, between);
-    tell(t, decision);
+    atomic_store(&t->decision, decision);
   }
+  announce();
   for (struct ups_thread *t = atomic_load(&ups_threads); t != NULL; t = t->next) {
     for (;;) {
       uint32_t seen = atomic_load(&ups_stop.changes);

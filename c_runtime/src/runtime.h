@@ -93,7 +93,7 @@ enum ups_state {
   UPS_REBUILDING,
 };
 
-/* What a parked or unrolled thread is told (written by the agent, futex). */
+/* What a parked or unrolled thread is told (written by the agent). */
 enum ups_decision { UPS_WAIT = 0, UPS_GO_ON, UPS_UNROLL, UPS_REBUILD };
 
 /* Bits of ups_thread.attention. */
@@ -121,8 +121,8 @@ struct ups_thread {
    * of the same thread; cleared by ups_blocking_stop. Nonzero: call ups_blocking_stop. */
   _Atomic(uint32_t) attention;
 
-  _Atomic(uint32_t) state;    /* enum ups_state; futex: the agent does not wait here but on ups_stop.changes */
-  _Atomic(uint32_t) decision; /* enum ups_decision; futex */
+  _Atomic(uint32_t) state;    /* enum ups_state */
+  _Atomic(uint32_t) decision; /* enum ups_decision; see ups_stop.round */
   _Atomic(int) tid;
   struct ups_thread *next; /* in the registry; set once */
 

@@ -49,11 +49,17 @@ void ups_attempt_failed(struct ups_thread *self, uintptr_t sp, enum ups_want wan
   self->skips = self->backoff - 1;
 }
 
+/* The agent stores decisions and then announces them, to all at once: one system call wakes every thread. */
 static uint32_t wait_decision(struct ups_thread *self) {
-  uint32_t decision;
-  while ((decision = atomic_load(&self->decision)) == UPS_WAIT) ups_futex_wait(&self->decision, UPS_WAIT, 0);
-  atomic_store(&self->decision, UPS_WAIT);
-  return decision;
+  for (;;) {
+    uint32_t round = atomic_load(&ups_stop.round); /* before the decision is read: an announcement in between counts */
+    uint32_t decision = atomic_load(&self->decision);
+    if (decision != UPS_WAIT) {
+      atomic_store(&self->decision, UPS_WAIT);
+      return decision;
+    }
+    ups_futex_wait(&ups_stop.round, round, 0);
+  }
 }
 
 bool ups_park(struct ups_thread *self) {

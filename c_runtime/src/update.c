@@ -469,9 +469,9 @@ void ups_update_commit(struct ups_report *report) {
   begun = ups_now_us();
   if (done && ups_storm_every != 0) ups_points_arm(now.target, true);
   ups_halt_rebuild();
-  report->resume_us = ups_now_us() - begun;
-  uint64_t first = atomic_load(&ups_stop.first_parked_us);
-  report->pause_us = first != 0 ? ups_now_us() - first : 0;
+  uint64_t first = atomic_load(&ups_stop.first_parked_us), end = atomic_load(&ups_stop.last_running_us);
+  report->resume_us = end > begun ? end - begun : 0;
+  report->pause_us = first != 0 && end > first ? end - first : 0;
   record(!done ? "refused" : backward ? "rolled_back" : "updated", report, from, now.target);
   now.state = IDLE;
   now.fresh = false;

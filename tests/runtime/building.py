@@ -49,34 +49,64 @@ def runtime_object(directory: Path, flags: Sequence[str] = ()) -> Path:
 
 def describe(source: Path, scheme: str, version: str) -> Description:
     """What the model would say of a hand-written program: functions, their frames."""
-    text = source.read_text()
+    text = run(["gcc", "-E", "-dD", f"-DVERSION={version}", f"-I{RUNTIME / 'include'}", "-P", source])
     sizes = {m[1]: int(m[2]) for m in SIZE.finditer(text)}
-    build = hashlib.sha256(source.read_bytes() + version.encode()).hexdigest()
+    build = hashlib.sha256(source.read_bytes() + version.encode() + scheme.encode()).hexdigest()
     description = Description(1, 1, build, source.stem, version, scheme, "default", [])
-    for match in ID.finditer(text):
-        name = re.search(rf"/\* {match['id']} (\w+) \*/|(\w+)\([^()]*\) {{(?:(?!^}}).)*?{match['id']}", text, re.S | re.M)
-        label = next((g for g in name.groups() if g), "?") if name else "?"
+    names = dict(re.findall(r"([0-9a-f]{16}) (\w+)(?: \*/|\n)", source.read_text()))
+    for match in ID.finditer(source.read_text()):
         description.functions.append(
-            Function(match["id"], source.name, label, source.name, 1, False, "", match["type"], "", True,
-                     frame_size=sizes[match["id"]])
-        )
+            Function(
+                match["id"], source.name, names.get(match["id"], "unnamed"), source.name, 1, False, "", match["type"],
+                "", True, frame_size=sizes[match["id"]],
+            )
+        )  # fmt: skip
     return description
 
 
-def build(source: Path, directory: Path, runtime: Path, scheme: str = "trap", flags: Sequence[str] = ()) -> Path:
-    """The program, with its table."""
-    out = directory / f"{source.stem}-{scheme}"
-    description = describe(source, scheme, "1")
-    digest = ",".join(f"0x{description.build[i : i + 2]}" for i in range(0, 64, 2))
-    info = directory / f"{out.name}-info.c"
-    info.write_text(
+def _braced(build: str) -> str:
+    return "{" + ",".join(f"0x{build[i : i + 2]}" for i in range(0, 64, 2)) + "}"
+
+
+def _information(description: Description, path: Path) -> Path:
+    flag = int(description.scheme == "flag")
+    path.write_text(
         '#include "upstare_abi.h"\n__attribute__((visibility("hidden"))) const struct upstare_image_info '
-        f'upstare_image_self = {{1, {int(scheme == "flag")}, {{{digest}}}, "{source.stem}", "1"}};\n'
+        f'upstare_image_self = {{1, {flag}, {_braced(description.build)}, '
+        f'"{description.program}", "{description.version}"}};\n'
     )
-    define = ["-DFLAG"] if scheme == "flag" else []
-    run(["gcc", *FLAGS, *define, *flags, f"-I{RUNTIME / 'include'}", f"-I{source.parent}", source, info, runtime, WRAP,
-         "-o", out])
-    table = directory / f"{out.name}.table"
+    return path
+
+
+def _compile(source: Path, description: Description, flags: Sequence[str]) -> list[str | Path]:
+    define = [f"-DVERSION={description.version}", *(["-DFLAG"] if description.scheme == "flag" else [])]
+    return ["gcc", *FLAGS, *define, *flags, f"-I{RUNTIME / 'include'}", f"-I{source.parent}", source]
+
+
+def build(
+    source: Path, directory: Path, runtime: Path, scheme: str = "trap", flags: Sequence[str] = (), version: str = "1"
+) -> Path:
+    """The program, with its table."""
+    out = directory / f"{source.stem}-{version}-{scheme}"
+    description = describe(source, scheme, version)
+    info = _information(description, out.with_suffix(".info.c"))
+    run([*_compile(source, description, flags), info, runtime, WRAP, "-rdynamic", "-o", out])
+    table = out.with_suffix(".table")
     table.write_bytes(build_table(out, description))
     run(["objcopy", "--remove-section", ".upstare_notes", "--add-section", f".upstare.points={table}", out])
+    return out
+
+
+def build_patch(source: Path, old: Path, scheme: str = "trap", flags: Sequence[str] = (), name: str = "patch") -> Path:
+    """The image that takes version 1 of a hand-written program to version 2."""
+    out = old.parent / f"{source.stem}-{scheme}-{name}.so"
+    before, after = describe(source, scheme, "1"), describe(source, scheme, "2")
+    info = _information(after, out.with_suffix(".info.c"))
+    builds = [f"-DFROM_BUILD={_braced(before.build)}", f"-DTO_BUILD={_braced(after.build)}", "-DPATCH"]
+    shared = ["-shared", "-fPIC", "-Wl,-Bsymbolic-functions"]
+    run([*_compile(source, after, [*flags, *builds, *shared]), info, "-o", out])
+    table = out.with_suffix(".table")
+    table.write_bytes(build_table(out, after))
+    run(["objcopy", "--remove-section", ".upstare_notes", "--add-section", f".upstare.points={table}",
+         "--add-section", f".upstare.oldpoints={old.with_suffix('.table')}", out])  # fmt: skip
     return out
