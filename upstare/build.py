@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from elftools.elf.elffile import ELFFile
+
 from transforms.decisions import Decisions
 from transforms.unit import UnitTransform
 from upstare.driver.cache import Cache
@@ -31,6 +33,8 @@ from upstare.model.program import Program, function_id, redirect_lists
 from upstare.model.unit import Options, Unit
 
 ABI = 1
+NOTES = ".upstare_notes"
+_GOT_RELOCATIONS = {9, 41, 42}  # R_X86_64_GOTPCREL, GOTPCRELX, REX_GOTPCRELX
 DYNAMIC_LIST = "{ upstare_*; up$*; upe$*; ups$slot$*; };\n"
 
 T = TypeVar("T")
@@ -96,6 +100,7 @@ class _Built:
     functions: dict[str, Function]
     pinned: dict[str, str]
     types: TypeTable = field(default_factory=TypeTable)
+    through_got: set[str] = field(default_factory=set)  # symbols whose address a note finds in the GOT
 
 
 def _build(unit: Unit, decisions: Decisions, release: str, work: str) -> _Built:
@@ -105,16 +110,17 @@ def _build(unit: Unit, decisions: Decisions, release: str, work: str) -> _Built:
     facts_key = hashlib.sha256(f"facts {base}".encode()).hexdigest()
     found, facts = cache.get(object_key), cache.get(facts_key)
     if found is not None and facts is not None:
-        names, pinned, types = pickle.loads(facts.read_bytes())
-        return _Built(found, names, pinned, types)
+        names, pinned, types, through_got = pickle.loads(facts.read_bytes())
+        return _Built(found, names, pinned, types, through_got)
     loaded = _load(unit)
     transformed = UnitTransform(loaded.parsed, loaded.trees, loaded.types, decisions).run()
     source = Path(work) / f"{object_key[:16]}.i"
     target = source.with_suffix(".o")
     source.write_bytes(transformed.text)
     _compile(unit, source, target, decisions.shared)
-    result = _Built(cache.put(object_key, target), transformed.functions, transformed.pinned, loaded.types)
-    cache.put(facts_key, pickle.dumps((result.functions, result.pinned, result.types)))
+    through_got = _got_symbols(target)
+    result = _Built(cache.put(object_key, target), transformed.functions, transformed.pinned, loaded.types, through_got)
+    cache.put(facts_key, pickle.dumps((result.functions, result.pinned, result.types, through_got)))
     if not os.environ.get("UPSTARE_KEEP"):
         source.unlink()
     target.unlink(missing_ok=True)
@@ -140,6 +146,37 @@ def _compile(unit: Unit, source: Path, target: Path, shared: bool) -> None:
             for a in ("-R", s, "-R", f"{s}.*", "-R", f".rela{s}", "-R", f".rela{s}.*")
         ]
         subprocess.run(["objcopy", *drop, str(target)], check=True, capture_output=True)
+
+
+def _got_symbols(path: Path) -> set[str]:
+    """Symbols that the notes of an object reach through the GOT.
+
+    The linker makes GOT entries for sections that are loaded, and the notes are not: see :func:`_got_object`.
+    """
+    with path.open("rb") as stream:
+        elf = ELFFile(stream)
+        section = elf.get_section_by_name(f".rela{NOTES}")
+        if section is None:
+            return set()
+        symbols = elf.get_section(section["sh_link"])
+        return {
+            symbols.get_symbol(r["r_info_sym"]).name
+            for r in section.iter_relocations()
+            if r["r_info_type"] in _GOT_RELOCATIONS
+        }
+
+
+def _got_object(unit: Unit, names: set[str], work: Path) -> Path:
+    """An object that makes the linker keep a GOT entry for each of ``names`` (cmp is never relaxed away)."""
+    source, target = work / "upstare_got.s", work / "upstare_got.o"
+    lines = ['.section .text.upstare_got,"ax",@progbits']
+    lines += [f"\tcmpq {name}@GOTPCREL(%rip), %rax" for name in sorted(names)]
+    source.write_text("\n".join([*lines, '.section .note.GNU-stack,"",@progbits', ""]))
+    command = [*unit.compiler, "-Wa,-mrelax-relocations=no", "-c", str(source), "-o", str(target)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise UpstareError(f"the object for the GOT does not assemble: {done.stderr.strip()[:300]}")
+    return target
 
 
 class _Workers:
@@ -192,7 +229,11 @@ def build_image(
         workers.close()
     description = _describe(units, summaries, built, merged, options, link_args, program, version)
     objects = {unit.digest: b.object for unit, b in zip(units, built, strict=True)}
-    return Image(objects, [_image_object(units[0], description, work, options)], description)
+    extra = [_image_object(units[0], description, work, options)]
+    through_got = {name for b in built for name in b.through_got}
+    if through_got:
+        extra.append(_got_object(units[0], through_got, work))
+    return Image(objects, extra, description)
 
 
 def _pin_more(summaries: list[UnitSummary], built: list[_Built]) -> bool:
