@@ -14,6 +14,7 @@ from upstare.frontend.types import is_array, is_const, is_variable_array
 _ALLOCA = {"alloca", "__builtin_alloca", "__builtin_alloca_with_align"}
 _SETJMP = {"setjmp", "_setjmp", "sigsetjmp", "__sigsetjmp", "__builtin_setjmp", "vfork", "getcontext"}
 _VA_START = {"__builtin_va_start", "va_start"}
+_NOT_SHORT = ("label", "case", "default", "return", "goto", "break", "continue", "for", "while", "do")
 _VA_END = {"__builtin_va_end", "va_end"}
 
 
@@ -236,26 +237,43 @@ def _is_callee(tree: FunctionTree, node: Node) -> bool:
 
 
 def _doomed(parsed: Parsed, tree: FunctionTree) -> set[int]:
-    """Calls that are followed, in the same list of statements, by a call that does not return."""
+    """Calls on the short way to a failing end: a call that does not return follows in the same list of statements.
+
+    A statement with a loop is not short, and what comes before an end in success may be all that the program is there
+    for (``serve(); exit(0);``, as children of fork do).
+    """
     result: set[int] = set()
     for block in tree.body.walk():
         if block.kind != "compound":
             continue
         last = -1
         for index, statement in enumerate(block.children):
-            if statement.kind == "call" and _never_returns(parsed, statement):
+            if statement.kind == "call" and _never_returns(parsed, statement) and not _may_succeed(statement):
                 last = index
         if last < 0:
             continue
         for statement in reversed(block.children[: last + 1]):
             inner = list(statement.walk())
-            if any(n.kind in ("label", "case", "default", "return", "goto", "break", "continue") for n in inner):
+            if any(n.kind in _NOT_SHORT for n in inner):
                 break
             result.update(id(n) for n in inner if n.kind == "call")
     for node in tree.body.walk():
         if node.kind == "call" and _never_returns(parsed, node):
             result.add(id(node))
     return result
+
+
+def _may_succeed(call: Node) -> bool:
+    """Whether a call that does not return can be the good end of a process or thread."""
+    callee = _callee(call)
+    if callee is None or callee.name not in ("exit", "_exit", "_Exit", "quick_exit", "pthread_exit", "thrd_exit"):
+        return False
+    if callee.name in ("pthread_exit", "thrd_exit"):
+        return True
+    argument = call.children[1] if len(call.children) > 1 else None
+    while argument is not None and argument.kind == "paren":
+        argument = argument.children[0]
+    return argument is None or argument.kind not in ("number", "unary") or _constant_false(argument)
 
 
 def _never_returns(parsed: Parsed, call: Node) -> bool:
