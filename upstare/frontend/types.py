@@ -41,8 +41,10 @@ def is_variable_array(ctype: Any) -> bool:
 def is_const(ctype: Any) -> bool:
     """Whether an object of this type cannot change (const itself, or an array of const)."""
     ctype = ctype.get_canonical()
-    while ctype.kind in _ARRAYS:
-        ctype = ctype.element_type.get_canonical()
+    if ctype.kind in _ARRAYS:  # libclang drops the qualifiers of the elements; the spelling has them
+        element = str(ctype.spelling).split("[", 1)[0].rstrip()
+        words = element[element.rfind("*") + 1 :].split()
+        return "const" in words and "volatile" not in words
     return bool(ctype.is_const_qualified()) and not ctype.is_volatile_qualified()
 
 
