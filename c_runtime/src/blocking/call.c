@@ -155,7 +155,10 @@ long ups_call_return(long result) {
 /* ---- Frames ---------------------------------------------------------------------------------------------------------- */
 
 long ups_call_run(struct ups_call *call) {
-  if (__builtin_expect(ups_self != NULL, 1) && __builtin_expect(ups_blocking_point(), 0)) {
+  struct ups_thread *self = ups_self;
+  if (self &&
+      __builtin_expect(ups_storm_every || atomic_load_explicit(&self->attention, memory_order_relaxed), 0) &&
+      ups_blocking_point()) {
     memcpy(ups_frame_push(call->op, 1, sizeof *call), call, sizeof *call);
     return 0;
   }

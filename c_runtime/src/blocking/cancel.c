@@ -22,12 +22,12 @@ int upstare_pthread_cancel(pthread_t thread) {
   int tid = error || !word ? 0 : *word;
   if (tid == 0)
     return error;
-  for (struct ups_thread *other = atomic_load(&ups_threads); other; other = other->next)
-    if (atomic_load(&other->tid) == tid && other != ups_self) {
-      atomic_fetch_or(&other->attention, UPS_ATTENTION_CANCEL);
-      int saved = errno;
-      syscall(SYS_tgkill, getpid(), tid, UPS_SIGNAL);
-      errno = saved;
-    }
+  struct ups_thread *other = ups_thread_find(tid);
+  if (other && other != ups_self) {
+    int saved = errno;
+    atomic_fetch_or(&other->attention, UPS_ATTENTION_CANCEL);
+    syscall(SYS_tgkill, getpid(), tid, UPS_SIGNAL);
+    errno = saved;
+  }
   return error;
 }

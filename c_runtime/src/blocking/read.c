@@ -3,6 +3,8 @@
  */
 #include "transfer.h"
 
+#define ERESTARTSYS 512 /* of the kernel; meant to stay inside it */
+
 UPS_EXPORT __typeof__(read) upstare_read;
 UPS_EXPORT __typeof__(readv) upstare_readv;
 UPS_EXPORT __typeof__(recv) upstare_recv;
@@ -24,10 +26,12 @@ static bool waits_for_all(int flags) { return (flags & MSG_WAITALL) && !(flags &
 
 long ups_run_recvfrom(struct ups_call *call) {
   const long *argument = call->argument;
+  uint64_t size = (uint64_t)argument[2];
   for (;;) {
-    long result = ups_transfer(call, POLLIN, SYS_recvfrom, argument[1] + (long)call->progress,
-                               argument[2] - (long)call->progress, argument[3], argument[4], argument[5]);
-    if (!waits_for_all((int)argument[3]) || !ups_transfer_goes_on(call, &result, (uint64_t)argument[2]))
+    uint64_t rest = size - call->progress;
+    long result = ups_transfer(call, POLLIN, SYS_recvfrom, argument[1] + (long)call->progress, (long)rest, argument[3],
+                               argument[4], argument[5]);
+    if (!waits_for_all((int)argument[3]) || !ups_transfer_goes_on(call, &result, rest, size))
       return ups_call_return(result);
   }
 }
@@ -36,17 +40,17 @@ long ups_run_recvmsg(struct ups_call *call) {
   struct msghdr *message = (struct msghdr *)call->argument[1];
   int flags = (int)call->argument[2];
   for (;;) {
-    struct msghdr rest;
+    struct msghdr rest, *now = message;
     struct iovec first;
-    bool more = call->progress > 0;
-    if (more) { /* the address and the control data came with the first part */
+    if (call->progress) { /* the address and the control data came with the first part */
+      now = &rest;
       rest = (struct msghdr){.msg_iovlen = message->msg_iovlen};
-      rest.msg_iov =
-          (struct iovec *)ups_vector_rest(message->msg_iov, &rest.msg_iovlen, call->progress, &first);
+      rest.msg_iov = (struct iovec *)ups_vector_rest(message->msg_iov, &rest.msg_iovlen, call->progress, &first);
     }
-    long result = ups_transfer(call, POLLIN, SYS_recvmsg, (long)(more ? &rest : message), flags, 0, 0, 0);
-    if (!waits_for_all(flags) ||
-        !ups_transfer_goes_on(call, &result, ups_vector_size(message->msg_iov, message->msg_iovlen)))
+    long result = ups_transfer(call, POLLIN, SYS_recvmsg, (long)now, flags, 0, 0, 0);
+    if (!waits_for_all(flags) || ups_transfer_plain(call, result) ||
+        !ups_transfer_goes_on(call, &result, ups_vector_size(now->msg_iov, now->msg_iovlen),
+                              ups_vector_size(message->msg_iov, message->msg_iovlen)))
       return ups_call_return(result);
   }
 }
@@ -69,8 +73,11 @@ long ups_run_recvmmsg(struct ups_call *call) {
     result = ups_transfer(call, POLLIN, SYS_recvmmsg, (long)(messages + call->progress), (long)(count - call->progress),
                           flags, (long)(timeout ? &left : NULL), 0);
     if (result < 0) {
-      if (result != UPS_CP_UNROLLED && call->progress)
-        result = (long)call->progress;
+      if (result == UPS_CP_UNROLLED || !call->progress)
+        break;
+      if (result == -ERESTARTSYS || (result == -EINTR && call->seen_any == ups_handlers_run.any))
+        continue; /* what ended the issue before, kept in the socket by the kernel for the next one: our signal */
+      result = (long)call->progress;
       break;
     }
     call->progress += (uint64_t)result;

@@ -26,6 +26,7 @@ static void keep_timeout(struct ups_call *call, short event) {
   if (!getsockopt((int)call->argument[0], SOL_SOCKET, option, &timeout, &size) && (timeout.tv_sec || timeout.tv_usec)) {
     struct timespec length = {timeout.tv_sec, timeout.tv_usec * 1000}, resolution;
     clock_getres(CLOCK_MONOTONIC_COARSE, &resolution);
+    resolution = ups_time_add(resolution, resolution); /* a tick may come late, the answer must not come early */
     call->until = ups_time_add(ups_time_add(call->until, length), resolution);
     call->clock = CLOCK_MONOTONIC;
     call->interruption = UPS_INTERRUPTS;
@@ -77,15 +78,17 @@ static bool was_cut(const struct ups_call *call, uint64_t done, uint64_t wanted)
   return flows;
 }
 
-bool ups_transfer_goes_on(struct ups_call *call, long *result, uint64_t wanted) {
+bool ups_transfer_goes_on(struct ups_call *call, long *result, uint64_t issued, uint64_t wanted) {
   if (*result < 0) {
     if (*result != UPS_CP_UNROLLED && call->progress)
-      *result = (long)call->progress;
+      *result = (long)call->progress; /* the error, if it lasts, is for the next call */
     return false;
   }
   uint64_t moved = (uint64_t)*result;
   call->progress += moved;
   *result = (long)call->progress;
+  if (moved == issued && call->progress < wanted)
+    return true;
   if (!moved || !was_cut(call, call->progress, wanted))
     return false;
   long status = ups_call_cut(call);

@@ -17,10 +17,16 @@ void ups_transfer_begin(struct ups_call *call, enum ups_op op, int fd);
  * itself after stops, and keeps a timeout of the socket's (SO_RCVTIMEO, SO_SNDTIMEO) over them. */
 long ups_transfer(struct ups_call *call, short event, long number, long b, long c, long d, long e, long f);
 
-/* Takes account of one issue's result in a transfer of `wanted` bytes in all, of which `progress` are done. True: it was
- * cut short by a signal of ours, and the rest is to be issued. False: *result is the call's (bytes, -errno or
- * UPS_CP_UNROLLED). Only where data flows is anything ever cut: not in files. */
-bool ups_transfer_goes_on(struct ups_call *call, long *result, uint64_t wanted);
+/* Takes account of the result of an issue of `issued` bytes, in a transfer of `wanted` in all of which `progress` are
+ * done. True: the rest is to be issued, because it was not in this issue, or because this issue was cut short by a
+ * signal of ours. False: *result is the call's (bytes, -errno or UPS_CP_UNROLLED). Only where data flows is anything
+ * ever cut: not in files. */
+bool ups_transfer_goes_on(struct ups_call *call, long *result, uint64_t issued, uint64_t wanted);
+
+/* The common case of the first issue, that neither needs to know how much was wanted: done with `result`. */
+static inline bool ups_transfer_plain(const struct ups_call *call, long result) {
+  return call->progress == 0 && (result <= 0 || call->place != UPS_PLACE_DONE);
+}
 
 /* Is it a stream socket? */
 bool ups_transfer_stream(int fd);

@@ -32,7 +32,7 @@ long ups_run_write(struct ups_call *call) {
     struct iovec rest = {buffer + call->progress, size - call->progress};
     long result = call->progress ? write_rest(call, &rest, 1)
                                  : ups_transfer(call, POLLOUT, SYS_write, (long)buffer, (long)size, 0, 0, 0);
-    if (!ups_transfer_goes_on(call, &result, size))
+    if (!ups_transfer_goes_on(call, &result, rest.iov_len, size))
       return ups_call_return(result);
   }
 }
@@ -42,65 +42,60 @@ long ups_run_writev(struct ups_call *call) {
   for (;;) {
     size_t count = (size_t)call->argument[2];
     struct iovec first;
+    const struct iovec *now = vector;
     long result;
     if (call->progress) {
-      const struct iovec *rest = ups_vector_rest(vector, &count, call->progress, &first);
-      result = write_rest(call, rest, count);
+      now = ups_vector_rest(vector, &count, call->progress, &first);
+      result = write_rest(call, now, count);
     } else {
       result = ups_transfer(call, POLLOUT, SYS_writev, (long)vector, (long)count, 0, 0, 0);
     }
-    if (result < 0 || call->place != UPS_PLACE_DONE) { /* not cut: spares looking at the vector */
-      if (result >= 0)
-        result += (long)call->progress;
-      else if (call->progress && result != UPS_CP_UNROLLED)
-        result = (long)call->progress;
-      return ups_call_return(result);
-    }
-    if (!ups_transfer_goes_on(call, &result, ups_vector_size(vector, (size_t)call->argument[2])))
+    if (ups_transfer_plain(call, result) ||
+        !ups_transfer_goes_on(call, &result, ups_vector_size(now, count),
+                              ups_vector_size(vector, (size_t)call->argument[2])))
       return ups_call_return(result);
   }
 }
 
 long ups_run_sendto(struct ups_call *call) {
   const long *argument = call->argument;
+  uint64_t size = (uint64_t)argument[2];
   for (;;) {
-    long result = ups_transfer(call, POLLOUT, SYS_sendto, argument[1] + (long)call->progress,
-                               argument[2] - (long)call->progress,
+    uint64_t rest = size - call->progress;
+    long result = ups_transfer(call, POLLOUT, SYS_sendto, argument[1] + (long)call->progress, (long)rest,
                                argument[3] | (call->progress ? MSG_NOSIGNAL : 0), argument[4], argument[5]);
-    if (!ups_transfer_goes_on(call, &result, (uint64_t)argument[2]))
+    if (!ups_transfer_goes_on(call, &result, rest, size))
       return ups_call_return(result);
   }
 }
 
-/* One message from `progress` bytes on. The control data went with the first part. */
-static long send_message(struct ups_call *call, const struct msghdr *message, int flags, uint64_t progress) {
-  if (!progress)
-    return ups_transfer(call, POLLOUT, SYS_sendmsg, (long)message, flags, 0, 0, 0);
+/* One message from `progress` bytes on; how much of it was issued goes to *issued. The control data went with the first
+ * part. */
+static long send_message(struct ups_call *call, const struct msghdr *message, int flags, uint64_t progress,
+                         uint64_t *issued) {
   struct iovec first;
   struct msghdr rest = {.msg_iovlen = message->msg_iovlen};
   rest.msg_iov = (struct iovec *)ups_vector_rest(message->msg_iov, &rest.msg_iovlen, progress, &first);
+  *issued = ups_vector_size(rest.msg_iov, rest.msg_iovlen);
   return ups_transfer(call, POLLOUT, SYS_sendmsg, (long)&rest, flags | MSG_NOSIGNAL, 0, 0, 0);
 }
 
 long ups_run_sendmsg(struct ups_call *call) {
   const struct msghdr *message = (const struct msghdr *)call->argument[1];
+  int flags = (int)call->argument[2];
   for (;;) {
-    long result = send_message(call, message, (int)call->argument[2], call->progress);
-    if (result < 0 || call->place != UPS_PLACE_DONE) {
-      if (result >= 0)
-        result += (long)call->progress;
-      else if (call->progress && result != UPS_CP_UNROLLED)
-        result = (long)call->progress;
-      return ups_call_return(result);
-    }
-    if (!ups_transfer_goes_on(call, &result, ups_vector_size(message->msg_iov, message->msg_iovlen)))
+    uint64_t issued = 0; /* the first time all, which is not asked for */
+    long result = call->progress ? send_message(call, message, flags, call->progress, &issued)
+                                 : ups_transfer(call, POLLOUT, SYS_sendmsg, (long)message, flags, 0, 0, 0);
+    if (ups_transfer_plain(call, result) ||
+        !ups_transfer_goes_on(call, &result, issued, ups_vector_size(message->msg_iov, message->msg_iovlen)))
       return ups_call_return(result);
   }
 }
 
 /*
  * `progress` counts messages that are sent to the last byte, `part` the bytes of the next one. The kernel too stops at a
- * message that it could send only in part.
+ * message that it could send only in part; one that was cut short by us is completed on its own, then the others follow.
  */
 long ups_run_sendmmsg(struct ups_call *call) {
   struct mmsghdr *messages = (struct mmsghdr *)call->argument[1];
@@ -108,42 +103,37 @@ long ups_run_sendmmsg(struct ups_call *call) {
   int flags = (int)call->argument[3];
   for (;;) {
     struct mmsghdr *next = messages + call->progress;
+    uint64_t issued = 0;
     bool inside = call->part > 0;
-    long result = inside ? send_message(call, &next->msg_hdr, flags, call->part)
+    long result = inside ? send_message(call, &next->msg_hdr, flags, call->part, &issued)
                          : ups_transfer(call, POLLOUT, SYS_sendmmsg, (long)next, (long)(count - call->progress), flags,
                                         0, 0);
-    if (result < 0) {
+    if (result <= 0) {
       uint64_t sent = call->progress + inside;
-      if (result != UPS_CP_UNROLLED && sent)
-        result = (long)sent;
-      return ups_call_return(result);
+      return ups_call_return(result != UPS_CP_UNROLLED && sent ? (long)sent : result);
     }
+    bool cut = call->place == UPS_PLACE_DONE;
+    if (!inside && !cut)
+      return (long)call->progress + result;
     if (inside) {
       call->part += (uint64_t)result;
       next->msg_len = (unsigned)call->part;
-    } else if (result > 0) {
+    } else {
       call->progress += (uint64_t)result - 1;
       next = messages + call->progress;
       call->part = next->msg_len;
-    } else {
-      return (long)call->progress;
     }
-    bool whole = call->part >= ups_vector_size(next->msg_hdr.msg_iov, next->msg_hdr.msg_iovlen);
-    if (whole && call->progress + 1 == count)
-      return (long)count;
-    /* After a rest that was sent on its own, the messages behind it are still to come. */
-    bool cut = call->place == UPS_PLACE_DONE && (whole || ups_transfer_stream((int)call->argument[0]));
-    if (!cut && !(inside && whole))
-      return (long)call->progress + 1;
-    if (whole) {
+    if (call->part >= ups_vector_size(next->msg_hdr.msg_iov, next->msg_hdr.msg_iovlen)) {
       call->progress++;
       call->part = 0;
+      if (call->progress == count)
+        return (long)count;
+    } else if ((uint64_t)result != issued && !(cut && ups_transfer_stream((int)call->argument[0]))) {
+      return (long)call->progress + 1;
     }
-    if (cut) {
-      long status = ups_call_cut(call);
-      if (status)
-        return status == UPS_CP_UNROLLED ? 0 : (long)(call->progress + (call->part > 0));
-    }
+    long status = cut ? ups_call_cut(call) : 0;
+    if (status)
+      return status == UPS_CP_UNROLLED ? 0 : (long)(call->progress + (call->part > 0));
   }
 }
 

@@ -1,0 +1,16 @@
+/* Runs one case in the mode that the argument says; how often it was stopped goes to standard error. */
+#include "case.h"
+
+int main(int count, char **arguments) {
+  (void)count, (void)arguments;
+  setvbuf(stdout, NULL, _IOFBF, 1 << 16);
+#ifndef PLAIN
+  test_start(arguments[1]);
+#endif
+  int status = run();
+#ifndef PLAIN
+  fprintf(stderr, "stops %llu unrolls %llu\n", (unsigned long long)test_stops(), (unsigned long long)test_unrolls());
+#endif
+  fflush(stdout);
+  _exit(status);
+}
