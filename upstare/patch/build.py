@@ -73,10 +73,14 @@ def build_payload(
     compiler = list(new.description.units[0].compiler)
     tables = compile_transformers(source, compiler, work)
     result = work / "patch.so"
+    # Functions belong to their image, variables and stable entries to the process: -Bsymbolic-functions alone would
+    # bind the entries, too, because they have no type.
+    shared = work / "shared.list"
+    shared.write_text(image.dynamic_list)
+    binding = ["-Wl,-Bsymbolic-functions", f"-Wl,--dynamic-list={shared}"]
     words = [*map(str, paths), *map(str, image.extra_objects), str(tables), *new.description.link]
     process.check(
-        [*compiler, "-shared", "-fPIC", "-fno-lto", "-Wl,-Bsymbolic-functions", "-o", str(result), *words],
-        "link the new image",
+        [*compiler, "-shared", "-fPIC", "-fno-lto", *binding, "-o", str(result), *words], "link the new image"
     )
     _verify_symbols(result, old, new, compiler, work)
     _add_tables(result, old, new, image.description)

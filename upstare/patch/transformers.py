@@ -180,13 +180,17 @@ class _Generator:
     def _declare(self, line: str) -> None:
         self._declarations.append(line)
 
+    def _declare_hidden(self, declaration: str, symbol: str) -> None:
+        """A name of this image's own. For names with a label, gcc does not pass on the visibility; the assembler does."""
+        self._declare(f'{declaration} __asm__("{symbol}") __attribute__((visibility("hidden")));')
+        self._declare(f'__asm__(".hidden {symbol}");')
+
     def _initial(self, variable: Variable) -> Node:
         """The address of an object's initial value."""
         alias = self._pristine.alias.get(variable.symbol)
         if alias is not None:
             name = self.names.take(f"initial_{variable_name(variable)}")
-            hidden = '__attribute__((visibility("hidden")))'
-            self._declare(f'extern const unsigned char {name}[] __asm__("{alias}") {hidden};')
+            self._declare_hidden(f"extern const unsigned char {name}[]", alias)
             return ctree.ident(name)
         content = self._pristine.content.get(variable.symbol, b"")
         if not content.strip(b"\0"):
@@ -256,8 +260,7 @@ class _Generator:
         if function is None:
             return _row(ctree.address(ctree.ident(name)), ctree.number(0))
         code = self.names.take(f"function_{function.name}")
-        hidden = '__attribute__((visibility("hidden")))'
-        self._declare(f'extern void {code}(void) __asm__("{entry_alias(function)}") {hidden};')
+        self._declare_hidden(f"extern void {code}(void)", entry_alias(function))
         return _row(ctree.address(ctree.ident(name)), ctree.ident(code))
 
     def _patch(self, directions: list[str]) -> str:
