@@ -17,7 +17,7 @@ from upstare.errors import EXIT_ERROR, EXIT_NOT_UPDATABLE, EXIT_UNCHANGED, EXIT_
 from upstare.model.description import Function, Variable, pack
 from upstare.patch.make import propose
 from upstare.patch.mapping import Mapping
-from upstare.patch.objects import ObjectIndex
+from upstare.patch.objects import ObjectIndex, changed_initials
 from upstare.patch.report import show
 from upstare.patch.user import UserTransformers
 
@@ -161,3 +161,20 @@ int (*other)(int) __asm__("ups$slot$abc$elsewhere") = elsewhere;
     symbols = subprocess.run(["nm", copy], check=True, capture_output=True, text=True, timeout=60).stdout
     assert re.search(r"T upf\$abc\$hidden$", symbols, re.MULTILINE)
     assert re.search(r"D upi\$up\$1\$where$", symbols, re.MULTILINE)
+
+
+def test_initial_values_that_changed(tmp_path: Path) -> None:
+    made: list[Path] = []
+    for number in (1, 2):
+        source = tmp_path / f"v{number}.c"
+        source.write_text(
+            f"""int n __asm__("up$1$n") = {number}; int same __asm__("up$1$same") = 7;
+int zero __asm__("up$1$zero"){" = 1" if number == 2 else ""};
+const char *text __asm__("up$1$text") = "{number}";
+int main(void) {{ return n; }}
+"""
+        )
+        made.append(source.with_suffix(""))
+        subprocess.run(["cc", "-rdynamic", "-o", made[-1], source], check=True, timeout=60)
+    names = [f"up$1${n}" for n in ("n", "same", "zero", "text", "none")]
+    assert changed_initials(made[0], made[1], names) == ["up$1$n", "up$1$zero"]

@@ -225,6 +225,16 @@ def test_local_that_moves_while_pointed_to_is_refused(old: Version, new: Version
     assert "local x" in refusal.subject and refusal.details == ["a.c:33: 'struct s *' stored in current"]
 
 
+def test_local_that_moves_while_a_call_has_its_address(old: Version, new: Version) -> None:
+    for version, more in ((old, {}), (new, {"b": "int"})):
+        version.record("struct input", a="int", **more)
+        slots = [slot("x", "struct input", kept=True)]
+        function = version.function("f", [call("fill", "x"), call("other", "x")], slots)
+        version.use(f"{function.id}:x", "argument", "fill", "struct input *")
+    forward, backward = plans(old, new)
+    assert [c.flags for c in forward.continuations] == [c.flags for c in backward.continuations] == [ONLY_AFTER, 0]
+
+
 def test_pointed_to_local_that_is_gone(old: Version, new: Version) -> None:
     frames(old, new, "int &x", "")
     old.use(f"{old.description.functions[0].id}:x", "stored", "p", "int *")

@@ -13,6 +13,7 @@ from upstare.patch.compare import Comparison, compare
 from upstare.patch.ctree import NEW, OLD
 from upstare.patch.file import ABI, write_patch
 from upstare.patch.mapping import Mapping, read_mapping
+from upstare.patch.objects import changed_initials
 from upstare.patch.plan import Plan, at, plan, variable_name
 from upstare.patch.relate import Kind
 from upstare.patch.report import Finding, MovedObject, PatchReport, Rollback
@@ -44,6 +45,7 @@ def make_patch(
         else UserTransformers()
     )
     report, forward, backward = propose(before.description, after.description, decided, user)
+    _note_initials(report, before, after)
     if not report.possible:
         return report
     with Scratch() as scratch:
@@ -61,6 +63,21 @@ def make_patch(
     }
     report.size = write_patch(out, header, payload)
     return report
+
+
+def _note_initials(report: PatchReport, old: Executable, new: Executable) -> None:
+    """Say which variables have another initialiser, but stay, and with them their values."""
+    known = {v.symbol: v for v in old.description.variables if not v.thread_local}
+    both = {v.symbol: v for v in new.description.variables if v.symbol in known}
+    for symbol in changed_initials(old.path, new.path, both):
+        report.notes.append(
+            Finding(
+                f"variable {variable_name(both[symbol])}",
+                "its initial value changes, but it stays what it is in a running process",
+                at(known[symbol]),
+                at(both[symbol]),
+            )
+        )
 
 
 def read_executable(path: Path) -> Executable:

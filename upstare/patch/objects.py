@@ -7,6 +7,7 @@ in this image, ``upf$ENTRY`` the function behind a stable entry.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from upstare.patch.transformers import Pristine, entry_alias, initial_alias
 
 _LARGEST = 1 << 16  # initial values up to this size are copied into the patch's tables
 _ABSOLUTE = 1  # R_X86_64_64
+_ALLOCATED = 2  # SHF_ALLOC
 
 
 @dataclass
@@ -118,3 +120,37 @@ def _relocations(section: Any) -> Iterable[Any]:
     """The relocations of a section of an object."""
     found = section.elffile.get_section_by_name(f".rela{section.name}")
     return () if found is None else found.iter_relocations()
+
+
+def changed_initials(old: Path, new: Path, symbols: Iterable[str]) -> list[str]:
+    """Those of the variables (of both executables, with the same symbol) whose initial bytes differ.
+
+    Initial values that hold addresses are not compared: those differ in every build.
+    """
+    wanted = set(symbols)
+    before, after = _initial_bytes(old, wanted), _initial_bytes(new, wanted)
+    return sorted(name for name in wanted if name in before and name in after and before[name] != after[name])
+
+
+def _initial_bytes(path: Path, wanted: set[str]) -> dict[str, bytes]:
+    with path.open("rb") as file:
+        elf: Any = ELFFile(file)
+        table = elf.get_section_by_name(".dynsym")
+        sections = list(elf.iter_sections())
+        loaded = [s for s in sections if s["sh_type"] == "SHT_RELA" and s["sh_flags"] & _ALLOCATED]
+        relocated = sorted(r["r_offset"] for s in loaded for r in s.iter_relocations())
+        result: dict[str, bytes] = {}
+        for symbol in table.iter_symbols() if table is not None else ():
+            index, begin, size = symbol["st_shndx"], symbol["st_value"], symbol["st_size"]
+            if symbol.name not in wanted or not isinstance(index, int):
+                continue
+            place = bisect_left(relocated, begin)
+            if place < len(relocated) and relocated[place] < begin + size:
+                continue
+            section = sections[index]
+            if section["sh_type"] == "SHT_NOBITS":
+                result[symbol.name] = bytes(size)
+                continue
+            file.seek(section["sh_offset"] + begin - section["sh_addr"])
+            result[symbol.name] = file.read(size)
+        return result

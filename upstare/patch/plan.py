@@ -330,12 +330,13 @@ class _Frames:
         if slots is None:
             return
         if flags == ONLY_AFTER | ONLY_IN_CALL:
-            text = f"{describe(old_point)}: the result of the call is used in another way"
+            text = f"{describe(old_point)}: what the call writes to, or what becomes of its result, changes"
             self._result.missing.append(Finding(old.name, text, at(old_point), at(new_point)))
             return
         if flags:
-            when = "the call is still running" if flags == ONLY_AFTER else "the call has just returned"
-            text = f"{describe(old_point)}: refused while {when}, because its result is used in another way"
+            text = f"{describe(old_point)}: refused when the call has just returned: its result is used in another way"
+            if flags == ONLY_AFTER:
+                text = f"{describe(old_point)}: refused while the call is running: what it writes to changes"
             self._result.warnings.append(Finding(old.name, text, at(old_point), at(new_point)))
         copy = old.frame_size == new.frame_size and all(
             plan.old is not None
@@ -373,6 +374,11 @@ class _Frames:
     def stored(self, function: Function, slot: Slot) -> list[AddressUse]:
         """Where the address of a local goes that outlives the expression."""
         return [u for u in self._uses.get(f"{function.id}:{slot.key}", []) if u.how in _ESCAPES]
+
+    def passed(self, function: Function, slot: Slot, point: Point) -> bool:
+        """Whether the call at the point gets the address of a local: then its frame points there while it runs."""
+        uses = self._uses.get(f"{function.id}:{slot.key}", [])
+        return any(u.how == "argument" and u.where == point.callee for u in uses)
 
     def refuse(self, function: Function, slot: Slot, finding: Finding) -> None:
         """A local that cannot be moved, once for all points."""
@@ -494,6 +500,8 @@ class _PointSlots:
         keeps = source.kept and slot.kept and relation.kind is Kind.SAME and source.size == slot.size
         if source.kept and not keeps:
             self._check_pointers(source, slot)
+            if self._frames.passed(self._old, source, self._old_point):
+                self._flags |= ONLY_AFTER
         return SlotPlan(slot, source, relation, keeps_address=keeps)
 
     def _check_pointers(self, source: Slot, slot: Slot) -> None:

@@ -181,7 +181,7 @@ class _Generator:
         self._declarations.append(line)
 
     def _declare_hidden(self, declaration: str, symbol: str) -> None:
-        """A name of this image's own. For names with a label, gcc does not pass on the visibility; the assembler does."""
+        """Declare a name of this image's own. gcc does not pass on the visibility of a name with a label."""
         self._declare(f'{declaration} __asm__("{symbol}") __attribute__((visibility("hidden")));')
         self._declare(f'__asm__(".hidden {symbol}");')
 
