@@ -33,6 +33,7 @@ struct request {
 static _Atomic(uint64_t) wish;
 static _Atomic(uint32_t) served;
 static _Atomic(uint64_t) serving; /* the number of the coordinator that the agent talks to */
+static _Atomic(int) conversation = -1; /* the agent's socket */
 static _Atomic(uint32_t) reading_table;
 
 bool ups_agent_wanted(void) {
@@ -127,6 +128,12 @@ static void say_not_now(uint64_t nonce, const struct ups_glance *glance) {
   say(nonce, text, at);
 }
 
+/* Has the coordinator said something that the agent has not read yet? It may be good-bye. handler. */
+static bool unread(void) {
+  struct pollfd state = {atomic_load(&conversation), POLLIN | POLLRDHUP, 0};
+  return state.fd < 0 || syscall(SYS_poll, &state, 1, 0) != 0;
+}
+
 static void say_busy(uint64_t nonce) {
   static const char text[] = "{\"ok\":false,\"kind\":\"refused\",\"reason\":\"another update is under way\"}";
   say(nonce, text, text + sizeof text - 1);
@@ -214,7 +221,7 @@ static int attend(void *argument, void *b, void *c) {
   if (a->nonce != 0) {
     if (atomic_load(&served) == 0)
       atomic_store(&wish, a->nonce);
-    else if (atomic_load(&serving) != 0 && atomic_load(&serving) != a->nonce)
+    else if (atomic_load(&serving) != 0 && atomic_load(&serving) != a->nonce && !unread())
       say_busy(a->nonce);
   }
   if (ups_agent_wanted()) agent_wanted(a->self, a->context, a->nonce != 0);
@@ -398,6 +405,7 @@ static void *agent(void *argument) {
   struct request request;
   int descriptor = -1;
   int fd = call_coordinator(nonce);
+  atomic_store(&conversation, fd);
   if (fd >= 0 && trusted(fd) && hello(fd)) {
     while (receive(fd, &request, &descriptor)) {
       bool more = serve(fd, &request, descriptor);
@@ -406,10 +414,11 @@ static void *agent(void *argument) {
       if (!more) break;
     }
   }
+  atomic_store(&serving, 0);
+  atomic_store(&conversation, -1);
   ups_update_cancel(); /* before COMMIT nothing has happened */
   if (descriptor >= 0) close(descriptor);
   if (fd >= 0) close(fd);
-  atomic_store(&serving, 0);
   atomic_store(&served, 0);
   return NULL;
 }

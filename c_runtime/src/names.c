@@ -6,6 +6,8 @@
 
 #include "update.h"
 
+#define RESUME "upstare$r$"
+
 /* "up$<hash>$name" and its longer forms: what comes last is the name; a number behind it counts namesakes. */
 static const char *user_name(const char *symbol, int *length) {
   *length = (int)strlen(symbol);
@@ -25,6 +27,28 @@ static const char *user_name(const char *symbol, int *length) {
   return last;
 }
 
+static void parse_identity(const char *text, uint64_t *identity) {
+  *identity = 0;
+  for (; (*text >= '0' && *text <= '9') || (*text >= 'a' && *text <= 'f'); text++)
+    *identity = *identity << 4 | (unsigned)(*text <= '9' ? *text - '0' : *text - 'a' + 10);
+}
+
+static void add_name(struct ups_text *text, const char *symbol) {
+  int length;
+  uint64_t identity;
+  if (strncmp(symbol, RESUME, sizeof RESUME - 1) == 0) { /* a resume clone goes by the name of its function */
+    parse_identity(symbol + sizeof RESUME - 1, &identity);
+    for (uint32_t i = 0; i < atomic_load(&ups_images_count); i++) {
+      const struct ups_image *image = atomic_load(&ups_images[i]);
+      if (ups_image_function(image, identity) == NULL) continue;
+      ups_text_add(text, "%s", ups_image_name(image, identity));
+      return;
+    }
+  }
+  const char *shown = user_name(symbol, &length);
+  ups_text_add(text, "%.*s", length, shown);
+}
+
 /* The executable's symbols are in its file only; it is opened for as long as a name is looked for. */
 static bool symbol_of_executable(struct ups_text *text, uintptr_t address, bool function) {
   const struct ups_image *image = atomic_load(&ups_images[0]);
@@ -35,9 +59,7 @@ static bool symbol_of_executable(struct ups_text *text, uintptr_t address, bool 
   if (ups_elf_open(fd, &file)) {
     const char *name = ups_elf_symbol(&file, address - image->bias, function);
     if (name != NULL) {
-      int length;
-      const char *shown = user_name(name, &length);
-      ups_text_add(text, "%.*s", length, shown);
+      add_name(text, name);
       found = true;
     }
     ups_elf_close(&file);
@@ -48,20 +70,17 @@ static bool symbol_of_executable(struct ups_text *text, uintptr_t address, bool 
 
 static bool symbol(struct ups_text *text, uintptr_t address, bool function) {
   Dl_info info;
-  int length;
   for (uint32_t i = 1; i < atomic_load(&ups_images_count); i++) {
     const struct ups_image *image = atomic_load(&ups_images[i]);
     const char *name = ups_elf_symbol(&image->file, address - image->bias, function);
     if (name == NULL) continue;
-    const char *shown = user_name(name, &length);
-    ups_text_add(text, "%.*s", length, shown);
+    add_name(text, name);
     return true;
   }
   if (dladdr((void *)address, &info) == 0) return false;
   if (symbol_of_executable(text, address, function)) return true;
   if (info.dli_sname == NULL) return false;
-  const char *shown = user_name(info.dli_sname, &length);
-  ups_text_add(text, "%.*s", length, shown);
+  add_name(text, info.dli_sname);
   return true;
 }
 

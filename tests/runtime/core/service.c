@@ -93,17 +93,11 @@ RESUME(void *, 00000000000b0001) {
 
 /* A thread that sleeps: 00000000000b0003 doze */
 NOINLINE static void *doze(void *argument) {
-  struct timespec wait = {1000, 0};
+  struct timespec wait = {0, 20000000};
   int r;
   (void)argument;
   for (;;) {
-    if (calls_out) {
-      volatile long i;
-      for (i = 0; i < 2000000000; i++) {
-        if (!calls_out) break;
-        usleep(1000);
-      }
-    }
+    while (calls_out) usleep(1000);
     r = upstare_nanosleep(&wait, NULL);
     POINT(00000000000b0003, 1, 1, 2, V(0, 0, 4) O(1, 16, 16), SAVE(0, r) KEEP(16, &wait, 16), "nor"(r), "m"(wait));
     if (r != 0) break;
@@ -121,6 +115,7 @@ RESUME(void *, 00000000000b0003) {
   r = CALLEE(int);
   goto point;
   for (;;) {
+    while (calls_out) usleep(1000);
     r = upstare_nanosleep(wait, NULL);
   point:
     POINT(00000000000b0003, 1, 1, 2, V(0, 0, 4) P(1, 16, 16), SAVE(0, r) KEEP(16, wait, 16), "nor"(r), "nor"(wait));
