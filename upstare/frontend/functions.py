@@ -84,7 +84,8 @@ def functions(parsed: Parsed) -> Iterator[FunctionTree]:
         if cursor.kind != CursorKind.FUNCTION_DECL or not cursor.is_definition():
             continue
         start, end = cursor.extent.start.offset, cursor.extent.end.offset
-        if parsed.source.is_system(start) or start in seen:
+        # The end, because the first word may be a system header's macro (bool), which the markers lay to that header.
+        if parsed.source.is_system(end - 1) or start in seen:
             continue
         seen.add(start)
         body = next((c for c in cursor.get_children() if c.kind == CursorKind.COMPOUND_STMT), None)

@@ -89,7 +89,7 @@ def summarise(parsed: Parsed, trees: list[FunctionTree], types: TypeTable) -> Un
             if fact is not None:
                 summary.variables.append(fact)
             init = _initialiser(parsed, cursor)
-            if init is not None and not source.is_system(cursor.extent.start.offset):
+            if init is not None and not source.is_system(cursor.location.offset):
                 for node in init.walk():
                     if node.kind == "ref" and node.target_kind == "function":
                         values.add(node.name)
@@ -137,7 +137,7 @@ def _variable(parsed: Parsed, cursor: object, types: TypeTable) -> VariableFact 
         return None
     storage = cursor.storage_class.name
     defined = storage != "EXTERN" or _initialiser(parsed, cursor) is not None
-    system = parsed.source.is_system(cursor.extent.start.offset)
+    system = parsed.source.is_system(cursor.location.offset)
     if system and not defined:
         return None
     file, line = parsed.source.locate(cursor.location.offset)
