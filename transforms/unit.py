@@ -280,10 +280,12 @@ class UnitTransform:
 
     def _splice(self) -> bytes:
         text = self.source.text
-        pieces: list[bytes] = [("\n".join(self._head) + "\n" + _PROLOGUE).encode()]
-        first = self.source.locate(0)
-        pieces.append(f'# {first[1]} "{first[0]}"\n'.encode() if first[0] != "<unit>" else b"")
-        position = 0
+        # The first markers name the unit and its folder for the debugger; they stay first.
+        opening = re.match(rb'(#[^\n]*\n(# 1 "[^"\n]*//"\n)?)?', text)
+        position = opening.end() if opening is not None else 0
+        pieces: list[bytes] = [text[:position], ("\n".join(self._head) + "\n" + _PROLOGUE).encode()]
+        file, line = self.source.locate(position)
+        pieces.append(f'# {line} "{file}"\n'.encode() if file != "<unit>" else b"")
         ordered = sorted(enumerate(self.edits), key=lambda e: (e[1][0], e[1][1] != e[1][0], e[0]))
         for _, (start, end, new) in ordered:
             if start < position:

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from elftools.elf.elffile import ELFFile
+from elftools.elf.relocation import RelocationSection
+from elftools.elf.sections import SymbolTableSection
 
 from transforms.decisions import Decisions
 from transforms.unit import UnitTransform
@@ -156,9 +158,10 @@ def _got_symbols(path: Path) -> set[str]:
     with path.open("rb") as stream:
         elf = ELFFile(stream)
         section = elf.get_section_by_name(f".rela{NOTES}")
-        if section is None:
+        if not isinstance(section, RelocationSection):
             return set()
         symbols = elf.get_section(section["sh_link"])
+        assert isinstance(symbols, SymbolTableSection)
         return {
             symbols.get_symbol(r["r_info_sym"]).name
             for r in section.iter_relocations()

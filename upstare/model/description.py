@@ -41,7 +41,7 @@ class Type:
     """One type, keyed by its canonical spelling (``key``).
 
     Keys of records are ``struct tag``/``union tag``; anonymous ones get ``struct <path of first use>``. A typedef never
-    appears: everything is canonical. ``hash`` covers the layout of all that is held *by value* (nested records, arrays);
+    appears: everything is canonical. ``hash`` covers the layout of all that is held *by value*;
     a pointer contributes only the key of what it points to.
     """
 
