@@ -33,8 +33,8 @@ extern struct stats stats;
 extern pthread_mutex_t stats_lock;
 
 void stats_connection(int change);
-void stats_request(size_t bytes);
-void stats_reply(size_t bytes);
+void stats_request(void);
+void stats_traffic(size_t in, size_t out);
 void stats_lookup(bool hit);
 void stats_expired(unsigned keys);
 int stats_open(void);

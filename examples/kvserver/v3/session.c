@@ -70,10 +70,10 @@ static void *serve(void *argument) {
   while (!quit && read_line(session.fd, &input, line) > 0) {
     if (line[0] == '\0')
       continue; /* an empty line asks nothing */
-    size_t length = strlen(line) + 1;
-    stats_request(length);
+    session.bytes_in += strlen(line) + 1;
+    stats_traffic(strlen(line) + 1, 0);
+    stats_request();
     session.requests++;
-    session.bytes_in += length;
     quit = strcmp(line, "QUIT") == 0;
     if (quit) {
       reply_format(&reply, "BYE");
@@ -88,7 +88,7 @@ static void *serve(void *argument) {
     if (!send_all(session.fd, reply.text, reply.length))
       break;
     session.bytes_out += reply.length;
-    stats_reply(reply.length);
+    stats_traffic(0, reply.length);
   }
   stats_connection(-1);
   close(session.fd);

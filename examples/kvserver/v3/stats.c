@@ -13,16 +13,16 @@ void stats_connection(int change) {
   pthread_mutex_unlock(&stats_lock);
 }
 
-void stats_request(size_t bytes) {
+void stats_request(void) {
   pthread_mutex_lock(&stats_lock);
   stats.requests++;
-  stats.bytes_in += bytes;
   pthread_mutex_unlock(&stats_lock);
 }
 
-void stats_reply(size_t bytes) {
+void stats_traffic(size_t in, size_t out) {
   pthread_mutex_lock(&stats_lock);
-  stats.bytes_out += bytes;
+  stats.bytes_in += in;
+  stats.bytes_out += out;
   pthread_mutex_unlock(&stats_lock);
 }
 

@@ -18,7 +18,8 @@ static void *drain(void *unused) {
     if (read(0, &byte, 1) != 1)
       _exit(0);
     while (got < SIZE) {
-      ssize_t n = recv(pair[1], buffer, sizeof buffer, 0);
+      size_t left = SIZE - got;
+      ssize_t n = recv(pair[1], buffer, left < sizeof buffer ? left : sizeof buffer, 0);
       if (n <= 0)
         break;
       for (ssize_t i = 0; i < n; i++)
