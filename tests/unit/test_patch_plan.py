@@ -128,6 +128,20 @@ def test_new_local_without_a_value_is_a_decision_once(old: Version, new: Version
     assert proposed(old, new, mapping).possible
 
 
+def test_missing_value_where_a_frame_soon_goes_on_is_a_warning(old: Version, new: Version) -> None:
+    for version, extra, slots in ((old, "", []), (new, " k", [slot("k", "int", 7)])):
+        version.function("count", [call("pthread_mutex_lock", blocking=True)])
+        version.function("wait", [call("read", blocking=True)])
+        points = [call("count", "n" + extra), call("wait", "n")]
+        version.function("main", points, [slot("n", "int"), *slots])
+    report = proposed(old, new)
+    assert report.possible and report.mapped == 3
+    assert "there is no value here for k (int)" in report.missing[0].text
+    assert "[locals" in (report.missing[0].hint or "")
+    new.description.functions[-1].points[1].live.append("k")
+    assert not proposed(old, new).possible
+
+
 def test_pointer_to_something_else_names_the_local(old: Version, new: Version) -> None:
     for version, kind in ((old, "struct orderedmap *"), (new, "struct pseudomap *")):
         version.function("handle", [loop(live="hashofheaders")], [slot("hashofheaders", kind, 12)])

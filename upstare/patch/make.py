@@ -14,7 +14,8 @@ from upstare.patch.ctree import NEW, OLD
 from upstare.patch.file import ABI, write_patch
 from upstare.patch.mapping import Mapping, read_mapping
 from upstare.patch.objects import changed_initials
-from upstare.patch.plan import Plan, at, plan, variable_name
+from upstare.patch.plan import Plan, at, variable_name
+from upstare.patch.planner import plan
 from upstare.patch.relate import Kind
 from upstare.patch.report import Finding, MovedObject, PatchReport, Rollback
 from upstare.patch.transformers import Direction
