@@ -17,10 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from elftools.elf.elffile import ELFFile
-from elftools.elf.relocation import RelocationSection
-from elftools.elf.sections import SymbolTableSection
-
 from transforms.decisions import Decisions
 from transforms.unit import UnitTransform
 from upstare.driver.cache import Cache
@@ -33,10 +29,9 @@ from upstare.frontend.types import TypeTable
 from upstare.model.description import FORMAT, Description, Function, Loop, OpaqueCall, UnitInfo, Variable
 from upstare.model.program import Program, function_id, redirect_lists
 from upstare.model.unit import Options, Unit
+from upstare.points.keep import keep_source
 
 ABI = 1
-NOTES = ".upstare_notes"
-_GOT_RELOCATIONS = {9, 41, 42}  # R_X86_64_GOTPCREL, GOTPCRELX, REX_GOTPCRELX
 DYNAMIC_LIST = "{ upstare_*; up$*; upe$*; ups$slot$*; };\n"
 
 T = TypeVar("T")
@@ -102,7 +97,6 @@ class _Built:
     functions: dict[str, Function]
     pinned: dict[str, str]
     types: TypeTable = field(default_factory=TypeTable)
-    through_got: set[str] = field(default_factory=set)  # symbols whose address a note finds in the GOT
 
 
 def _build(unit: Unit, decisions: Decisions, release: str, work: str) -> _Built:
@@ -112,17 +106,16 @@ def _build(unit: Unit, decisions: Decisions, release: str, work: str) -> _Built:
     facts_key = hashlib.sha256(f"facts {base}".encode()).hexdigest()
     found, facts = cache.get(object_key), cache.get(facts_key)
     if found is not None and facts is not None:
-        names, pinned, types, through_got = pickle.loads(facts.read_bytes())
-        return _Built(found, names, pinned, types, through_got)
+        names, pinned, types = pickle.loads(facts.read_bytes())
+        return _Built(found, names, pinned, types)
     loaded = _load(unit)
     transformed = UnitTransform(loaded.parsed, loaded.trees, loaded.types, decisions).run()
     source = Path(work) / f"{object_key[:16]}.i"
     target = source.with_suffix(".o")
     source.write_bytes(transformed.text)
     _compile(unit, source, target, decisions.shared)
-    through_got = _got_symbols(target)
-    result = _Built(cache.put(object_key, target), transformed.functions, transformed.pinned, loaded.types, through_got)
-    cache.put(facts_key, pickle.dumps((result.functions, result.pinned, result.types, through_got)))
+    result = _Built(cache.put(object_key, target), transformed.functions, transformed.pinned, loaded.types)
+    cache.put(facts_key, pickle.dumps((result.functions, result.pinned, result.types)))
     if not os.environ.get("UPSTARE_KEEP"):
         source.unlink()
     target.unlink(missing_ok=True)
@@ -150,36 +143,18 @@ def _compile(unit: Unit, source: Path, target: Path, shared: bool) -> None:
         subprocess.run(["objcopy", *drop, str(target)], check=True, capture_output=True)
 
 
-def _got_symbols(path: Path) -> set[str]:
-    """Symbols that the notes of an object reach through the GOT.
-
-    The linker makes GOT entries for sections that are loaded, and the notes are not: see :func:`_got_object`.
-    """
-    with path.open("rb") as stream:
-        elf = ELFFile(stream)
-        section = elf.get_section_by_name(f".rela{NOTES}")
-        if not isinstance(section, RelocationSection):
-            return set()
-        symbols = elf.get_section(section["sh_link"])
-        assert isinstance(symbols, SymbolTableSection)
-        return {
-            symbols.get_symbol(r["r_info_sym"]).name
-            for r in section.iter_relocations()
-            if r["r_info_type"] in _GOT_RELOCATIONS
-        }
-
-
-def _got_object(unit: Unit, names: set[str], work: Path) -> Path:
-    """An object that makes the linker keep a GOT entry for each of ``names`` (cmp is never relaxed away)."""
-    source, target = work / "upstare_got.s", work / "upstare_got.o"
-    lines = ['.section .text.upstare_got,"ax",@progbits']
-    lines += [f"\tcmpq {name}@GOTPCREL(%rip), %rax" for name in sorted(names)]
-    source.write_text("\n".join([*lines, '.section .note.GNU-stack,"",@progbits', ""]))
+def _kept_object(unit: Unit, objects: Sequence[Path], work: Path) -> list[Path]:
+    """What the linker must be told so that it keeps everything that the notes of ``objects`` refer to."""
+    text = keep_source(objects)
+    if text is None:
+        return []
+    source, target = work / "upstare_keep.s", work / "upstare_keep.o"
+    source.write_text(text)
     command = [*unit.compiler, "-Wa,-mrelax-relocations=no", "-c", str(source), "-o", str(target)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
-        raise UpstareError(f"the object for the GOT does not assemble: {done.stderr.strip()[:300]}")
-    return target
+        raise UpstareError(f"the object for the notes does not assemble: {done.stderr.strip()[:300]}")
+    return [target]
 
 
 class _Workers:
@@ -233,9 +208,7 @@ def build_image(
     description = _describe(units, summaries, built, merged, options, link_args, program, version)
     objects = {unit.digest: b.object for unit, b in zip(units, built, strict=True)}
     extra = [_image_object(units[0], description, work, options)]
-    through_got = {name for b in built for name in b.through_got}
-    if through_got:
-        extra.append(_got_object(units[0], through_got, work))
+    extra += _kept_object(units[0], sorted(set(objects.values())), work)
     return Image(objects, extra, description)
 
 
