@@ -47,6 +47,7 @@ def try_program(seed: int, directory: Path, optimise: str = "-O2") -> Outcome:
     source = directory / f"r{seed}.c"
     made = subprocess.run(
         ["csmith", "--seed", str(seed), "--no-packed-struct", "--max-funcs", "6", "-o", str(source)],
+        cwd=directory,  # it leaves a file of its own where it runs
         capture_output=True,
     )
     if made.returncode != 0:
