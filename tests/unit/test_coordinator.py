@@ -454,6 +454,15 @@ def test_status(start: Callable[..., Target], run: Run) -> None:
     assert found["history"] == history
 
 
+def test_status_shows_stacks(start: Callable[..., Target], run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    threads = [{"tid": 7, "frames": [{"function": "serve", "point": 2, "line": 40, "phase": "in call"}]}]
+    target = start(STATUS={"threads_detail": threads, "frames": 1, "old_frames": 0})
+    _, result, _ = run("status", "--pid", target.pid)
+    assert result["processes"][0]["threads_detail"][0]["frames"][0]["version"] == "1.0"
+    assert main(["status", "--pid", str(target.pid)]) == 0
+    assert "thread 7\n    serve:40 1.0\n" in capsys.readouterr().out
+
+
 def test_status_of_all(start: Callable[..., Target], run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     good, deaf = start(), start(deaf=True)
     code, result, _ = run("status", "--timeout", "0.3")

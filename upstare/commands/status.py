@@ -92,4 +92,4 @@ def _print_stacks(status: Status) -> None:
         tables.show(f"thread {thread.get('tid')}")
         for frame in thread.get("frames", []):
             where = f":{frame['line']}" if frame.get("line") else ""
-            tables.show(f"    {frame.get('function')}{where}  {frame.get('version', '')}".rstrip())
+            tables.show(f"    {frame.get('function')}{where} {frame.get('version', '')}".rstrip())

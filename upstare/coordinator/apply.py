@@ -120,8 +120,8 @@ class Backward(Plan):
 
     def report(self, member: Member) -> tuple[str | None, str | None, str | None]:
         hello = member.hello
-        last: Reply = hello["history"][-1] if hello.get("history") else {}
-        return hello["program"], hello.get("version"), last.get("from_version")
+        updates = [entry for entry in hello.get("history", []) if entry.get("outcome") == "updated"]
+        return hello["program"], hello.get("version"), updates[-1].get("from_version") if updates else None
 
 
 class Transition:

@@ -42,12 +42,22 @@ def status(pid: int, timeout: float) -> Status:
             os.close(lock)
     finally:
         process.close()
+    _name_versions(answer)
     known = ("program", "version", "build", "threads", "scheme", "history")
     return Status(
         pid,
         **{name: answer[name] for name in known if name in answer},
         details={k: v for k, v in answer.items() if k not in (*known, "hello", "ok", "pid", "reason", "kind")},
     )
+
+
+def _name_versions(answer: dict[str, Any]) -> None:
+    """Each frame has the version whose code it is in, if the agent found that it is the same for all of them."""
+    if answer.get("old_frames") != 0:
+        return
+    for thread in answer.get("threads_detail", []):
+        for frame in thread["frames"]:
+            frame.setdefault("version", answer["version"])
 
 
 def all_statuses(timeout: float) -> list[Status]:
