@@ -22,6 +22,7 @@
 #define STACK_BYTES ((size_t)1 << 20)
 #define MAGIC 0x4d435055u /* "UPCM" */
 #define COMMIT_PATIENCE_MS 10000
+#define GLANCE_PATIENCE_US 20000 /* for a look at the threads: they pause meanwhile */
 
 enum op { STATUS = 1, LOAD, STOP, COMMIT, ABORT, ROLLBACK_PREPARE, BYE };
 
@@ -41,6 +42,8 @@ bool ups_agent_wanted(void) {
 }
 
 void ups_agent_child(void) {
+  int inherited = atomic_exchange(&conversation, -1);
+  if (inherited >= 0) close(inherited); /* else the coordinator would not notice that our parent ended */
   atomic_store(&wish, 0);
   atomic_store(&served, 0);
   atomic_store(&serving, 0);
@@ -303,7 +306,7 @@ static bool hello(int fd) {
 /* ---- Requests ------------------------------------------------------------------------------------------------------------------ */
 
 static void status(struct ups_text *text, struct ups_report *report) {
-  ups_update_glance(ups_now_us() + 100000, report);
+  ups_update_glance(ups_now_us() + GLANCE_PATIENCE_US, report);
   report->kind = NULL;
   begin_reply(text, report);
   describe_self(text);
@@ -445,7 +448,6 @@ void ups_agent_start(void) {
 
 int ups_agent_init(void) {
   struct sigaction action = {.sa_sigaction = on_attention, .sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK};
-  sigfillset(&action.sa_mask);
-  sigdelset(&action.sa_mask, SIGTRAP);
+  ups_signals_all(&action.sa_mask);
   return sigaction(UPS_SIGNAL, &action, NULL);
 }

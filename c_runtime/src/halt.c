@@ -85,22 +85,33 @@ static void add_foreign(int tid) {
   atomic_store(&ups_foreign_count, n + 1);
 }
 
-static void list_foreign(void) {
+/* `all` false: only counts the threads that there are. */
+static unsigned list_tasks(bool all) {
   alignas(8) char buffer[4096];
   long length;
-  atomic_store(&ups_foreign_count, 0);
+  unsigned count = 0;
   int fd = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return;
+  if (fd < 0) return 0;
   while ((length = syscall(SYS_getdents64, fd, buffer, sizeof buffer)) > 0) {
     for (long at = 0; at < length;) {
       const struct directory_entry *entry = (const struct directory_entry *)(buffer + at);
       int tid = 0;
       for (const char *c = entry->name; *c >= '0' && *c <= '9'; c++) tid = tid * 10 + (*c - '0');
-      if (tid != 0 && tid != agent_tid && ups_thread_find(tid) == NULL) add_foreign(tid);
+      count += tid != 0;
+      if (all && tid != 0 && tid != agent_tid && ups_thread_find(tid) == NULL) add_foreign(tid);
       at += entry->length;
     }
   }
   close(fd);
+  return count;
+}
+
+/* Those of the program that have begun. */
+static unsigned known_tasks(void) {
+  unsigned count = 0;
+  for (struct ups_thread *t = atomic_load(&ups_threads); t != NULL; t = t->next)
+    count += state_of(t) != UPS_FREE && atomic_load(&t->tid) != 0;
+  return count;
 }
 
 /* Has it blocked the reserved signal (or is it gone)? Then it does not answer, and is left alone. */
@@ -120,7 +131,9 @@ static bool foreign_deaf(int tid) {
 /* True: no library's thread has a frame of the program's. */
 static bool foreign_clear(uint64_t deadline, struct ups_foreign **culprit) {
   *culprit = NULL;
-  list_foreign();
+  atomic_store(&ups_foreign_count, 0);
+  if (list_tasks(false) <= known_tasks() + 1) return true; /* the agent is the only one more */
+  list_tasks(true);
   uint32_t n = atomic_load(&ups_foreign_count);
   for (uint32_t i = 0; i < n; i++) signal_thread(atomic_load(&ups_foreign[i].tid));
   for (uint32_t i = 0; i < n; i++) {
@@ -147,32 +160,40 @@ static bool foreign_clear(uint64_t deadline, struct ups_foreign **culprit) {
 
 /* ---- The vote -------------------------------------------------------------------------------------------------------------- */
 
-/* The threads with a frame that may not be where it is; the first of them is named in `why`. */
-static struct ups_thread *dissenter(ups_vote *vote, void *argument, struct ups_text *why) {
-  for (struct ups_thread *t = atomic_load(&ups_threads); t != NULL; t = t->next) {
-    if (state_of(t) != UPS_PARKED) continue;
-    for (uint32_t i = 0; i < t->n_positions; i++) {
-      ups_text_clear(why);
-      ups_text_add(why, "thread %d is in ", atomic_load(&t->tid));
-      if (!vote(&t->positions[i], argument, why)) return t;
-    }
+/* Can the thread be taken down where it is? If not, `why` is told. */
+static bool consents(struct ups_thread *t, ups_vote *vote, void *argument, struct ups_text *why) {
+  for (uint32_t i = 0; i < t->n_positions; i++) {
+    ups_text_clear(why);
+    ups_text_add(why, "thread %d is in ", atomic_load(&t->tid));
+    if (!vote(&t->positions[i], argument, why)) return false;
   }
   ups_text_clear(why);
-  return NULL;
+  return true;
 }
 
-/* One parked thread goes on for a little, to get to another place. */
-static void nudge(struct ups_thread *t, uint64_t pause) {
-  uint64_t until = ups_now_us() + pause;
-  uint32_t parked = UPS_PARKED;
-  if (!atomic_compare_exchange_strong(&t->state, &parked, UPS_RUNNING)) return;
-  atomic_store(&t->decision, UPS_GO_ON);
+/* Those with a frame that has no continuation go on for a little, to get to another place. True: there are none. If
+ * not, `why` names one of them. */
+static bool all_consent(ups_vote *vote, void *argument, uint64_t pause, struct ups_text *why) {
+  struct ups_text other = {0};
+  bool all = true;
+  for (struct ups_thread *t = atomic_load(&ups_threads); vote != NULL && t != NULL; t = t->next) {
+    uint32_t parked = UPS_PARKED;
+    if (state_of(t) != UPS_PARKED || consents(t, vote, argument, all ? why : &other)) continue;
+    all = false;
+    if (pause == 0 || !atomic_compare_exchange_strong(&t->state, &parked, UPS_RUNNING)) continue;
+    atomic_store(&t->decision, UPS_GO_ON);
+  }
+  ups_text_free(&other);
+  if (all || pause == 0) return all;
   announce();
-  while (ups_now_us() < until && state_of(t) == UPS_RUNNING) {
+  uint64_t until = ups_now_us() + pause;
+  while (ups_now_us() < until && running() != NULL) {
     uint32_t seen = atomic_load(&ups_stop.changes);
     wait_change(seen, until);
   }
-  if (state_of(t) == UPS_RUNNING) call_attention(t);
+  for (struct ups_thread *t = atomic_load(&ups_threads); t != NULL; t = t->next)
+    if (state_of(t) == UPS_RUNNING) call_attention(t);
+  return false;
 }
 
 /* ---- Culprits --------------------------------------------------------------------------------------------------------------- */
@@ -260,7 +281,6 @@ enum ups_halt_result ups_halt_start(uint64_t deadline_us, ups_vote *vote, void *
     uint32_t seen = atomic_load(&ups_stop.changes);
     uint64_t now = ups_now_us();
     struct ups_foreign *foreign = NULL;
-    struct ups_thread *against;
     result = UPS_HALT_TIMED_OUT;
     if (running() != NULL) {
       if (now >= deadline_us) {
@@ -268,11 +288,11 @@ enum ups_halt_result ups_halt_start(uint64_t deadline_us, ups_vote *vote, void *
         goto cancel;
       }
       wait_change(seen, deadline_us);
-    } else if (vote != NULL && (against = dissenter(vote, argument, why)) != NULL) {
+    } else if (!all_consent(vote, argument, now < vote_until || vote_until == 0 ? pause : 0, why)) {
       result = UPS_HALT_REFUSED;
       if (vote_until == 0) vote_until = now + VOTE_PATIENCE_US < deadline_us ? now + VOTE_PATIENCE_US : deadline_us;
       if (now >= vote_until) goto cancel;
-      nudge(against, pause);
+      ups_text_clear(why);
       pause *= 2;
     } else if (!foreign_clear(deadline_us, &foreign)) {
       if (now >= deadline_us) {

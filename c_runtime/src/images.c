@@ -325,6 +325,7 @@ static int note_executable(struct dl_phdr_info *info, size_t size, void *argumen
 
 int ups_images_init(void) {
   executable.info = ups_self_info();
+  executable.has_run = true;
   dl_iterate_phdr(note_executable, &executable);
   atomic_store(&ups_images[0], &executable);
   atomic_store(&ups_images_count, 1);

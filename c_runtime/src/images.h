@@ -32,6 +32,7 @@ struct ups_image {
   const struct upstare_patch *patch;       /* what brought it; null for the executable */
   struct ups_elf file;                     /* size 0: not at hand */
   _Atomic(uint32_t) armed;
+  bool has_run; /* agent's */
 };
 
 #define UPS_IMAGES 1024u

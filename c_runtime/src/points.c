@@ -328,8 +328,7 @@ uint32_t ups_points_arm(struct ups_image *image, bool on) {
 int ups_points_init(void) {
   struct sigaction action = {.sa_sigaction = on_trap, .sa_flags = SA_SIGINFO | SA_ONSTACK};
   sigset_t open;
-  sigfillset(&action.sa_mask);
-  sigdelset(&action.sa_mask, SIGTRAP);
+  ups_signals_all(&action.sa_mask); /* sigfillset would leave out those of the C library's own */
   if (sigaction(SIGTRAP, &action, NULL) != 0) return -1;
   /* Whoever executed us may have had them blocked. */
   sigemptyset(&open);

@@ -14,6 +14,7 @@
 struct ups_stop ups_stop;
 
 #define BACKOFF_MOST 256u
+#define SIGNAL_SETXID 33 /* glibc's SIGSETXID */
 
 void ups_changed(void) {
   atomic_fetch_add(&ups_stop.changes, 1);
@@ -73,7 +74,16 @@ bool ups_park(struct ups_thread *self) {
     if (atomic_compare_exchange_strong(&self->state, &state, UPS_RUNNING)) return false;
   }
   ups_changed();
-  return wait_decision(self) == UPS_UNROLL;
+  /* A thread that changes the user of the process waits for all others to answer this signal of the C library's. While
+   * we are parked that is harmless; while the stack comes down it would write below the stack pointer. */
+  sigset_t all, open;
+  ups_signals_all(&all);
+  open = all;
+  ((unsigned long *)&open)[0] &= ~(1ul << (SIGNAL_SETXID - 1));
+  ups_signals_restore(&open);
+  uint32_t decision = wait_decision(self);
+  ups_signals_restore(&all);
+  return decision == UPS_UNROLL;
 }
 
 void ups_wait_rebuild(struct ups_thread *self) {

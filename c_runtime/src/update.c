@@ -31,7 +31,6 @@ static struct {
   const struct upstare_patch *patch;
   const struct upstare_direction *direction;
   bool backward;
-  bool fresh; /* the target has never run */
   uint64_t stop_begun;
 } now;
 
@@ -88,8 +87,40 @@ static void *load_descriptor(int fd) {
     path[length++] = '/';
   }
   snprintf(path + length, sizeof path - length, "%d", fd);
-  loads++;
   return dlopen(path, RTLD_NOW | RTLD_GLOBAL);
+}
+
+static bool write_file(int fd, const struct ups_elf *file) {
+  for (size_t done = 0; done < file->size;) {
+    ssize_t count = write(fd, file->bytes + done, file->size - done);
+    if (count <= 0) return false;
+    done += (size_t)count;
+  }
+  return true;
+}
+
+/* Without /proc (a chroot): by way of a file that exists for a moment, where one can be made. */
+static void *load_copy(const struct ups_elf *file) {
+  static const char *const places[] = {"/tmp", "/var/tmp", "/dev/shm", "", "."};
+  void *handle = NULL;
+  for (size_t i = 0; handle == NULL && i < sizeof places / sizeof *places; i++) {
+    char path[96];
+    snprintf(path, sizeof path, "%s/.upstare-%d-%llx-%u", places[i], (int)getpid(),
+             (unsigned long long)ups_now_us(), loads);
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0) continue;
+    if (write_file(fd, file)) handle = dlopen(path, RTLD_NOW | RTLD_GLOBAL);
+    unlink(path);
+    close(fd);
+  }
+  return handle;
+}
+
+static void *load_file(int fd, const struct ups_elf *file) {
+  void *handle = load_descriptor(fd);
+  if (handle == NULL && access("/proc/self/fd", X_OK) != 0) handle = load_copy(file);
+  loads++;
+  return handle;
 }
 
 /* The table of the version that runs, where it is not known yet: the patch brings it. */
@@ -124,7 +155,7 @@ static struct ups_image *load_image(int fd, const struct ups_elf *file, const st
   struct ups_image image = {.file = *file};
   struct link_map *map = NULL;
   size_t size = 0;
-  void *handle = load_descriptor(fd);
+  void *handle = load_file(fd, file);
   if (handle == NULL) {
     *why = dlerror();
     return NULL;
@@ -168,7 +199,6 @@ void ups_update_load(int fd, struct ups_report *report) {
     if (why == NULL) target = load_image(fd, &file, current, &why);
     if (target == NULL) ups_elf_close(&file);
     else why = NULL;
-    now.fresh = target != NULL;
   }
   if (why != NULL) {
     fail(report, "refused", why);
@@ -194,7 +224,6 @@ void ups_update_load_previous(struct ups_report *report) {
   now.patch = last.patch;
   now.direction = &last.patch->backward;
   now.backward = true;
-  now.fresh = false;
   report->load_us = ups_now_us() - begun;
 }
 
@@ -254,7 +283,6 @@ bool ups_update_stopped(void) {
 void ups_update_cancel(void) {
   if (now.state == STOPPED) ups_halt_cancel();
   now.state = IDLE;
-  now.fresh = false;
 }
 
 void ups_update_glance(uint64_t deadline_us, struct ups_report *report) {
@@ -371,7 +399,7 @@ static bool pointed_to(struct upstare_context *context) {
     uintptr_t old = (uintptr_t)m->old_object;
     if (old != 0 && m->old_size != 0) targets[count++] = (struct ups_target){old, old + m->old_size, m};
   }
-  bool found = ups_scan(targets, count, now.fresh ? now.target->bias : 0, context->why);
+  bool found = ups_scan(targets, count, now.target->has_run ? 0 : now.target->bias, context->why);
   ups_unmap(targets);
   context->refused |= found;
   return found;
@@ -460,6 +488,7 @@ void ups_update_commit(struct ups_report *report) {
   if (done) {
     adopt_frames();
     switch_entries(slots);
+    now.target->has_run = true;
     atomic_store(&ups_current, now.target);
   } else {
     report->kind = "refused";
@@ -474,5 +503,4 @@ void ups_update_commit(struct ups_report *report) {
   report->pause_us = first != 0 && end > first ? end - first : 0;
   record(!done ? "refused" : backward ? "rolled_back" : "updated", report, from, now.target);
   now.state = IDLE;
-  now.fresh = false;
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import time
@@ -21,10 +22,12 @@ SECOND = 1_000_000
 class Service:
     """The running program, and its patches."""
 
-    def __init__(self, program: Path, patches: dict[str, Path], counting: int = 2, dozing: int = 2) -> None:
+    def __init__(
+        self, program: Path, patches: dict[str, Path], counting: int = 2, dozing: int = 2, root: str = "/"
+    ) -> None:
         self.program, self.patches = program, patches
         self.process = subprocess.Popen(
-            [program, str(counting), str(dozing)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [program, str(counting), str(dozing), root], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         self.lines = self.more = 0
 
@@ -242,6 +245,32 @@ def test_update_under_the_storm(built: tuple[Path, dict[str, Path]], monkeypatch
         assert service.runs(2)
         assert client.roll_back()["ok"]
         assert service.runs(1)
+    assert service.ends()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_after_dropping_privileges(service: Service) -> None:
+    service.tell("u")
+    client = service.connect()
+    assert client.update(service.patches["good"])["ok"]
+    assert service.runs(2)
+    assert client.roll_back()["ok"]
+    assert service.runs(1)
+    assert service.ends()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_in_a_chroot(built: tuple[Path, dict[str, Path]], tmp_path: Path) -> None:
+    """No /proc, an empty directory as the root."""
+    service = Service(*built, root=str(tmp_path))
+    service.wait_for_turns()
+    service.tell("c")
+    client = service.connect()
+    reply = client.update(service.patches["good"])
+    # It changes a type, and who points to it cannot be found out without /proc/self/maps.
+    assert not reply["ok"] and "cannot see its own memory map" in reply["reason"]
+    assert service.runs(1)
+    assert list(tmp_path.iterdir()) == []
     assert service.ends()
 
 

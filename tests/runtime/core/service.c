@@ -134,21 +134,27 @@ RESUME(void *, 00000000000b0003) {
   dprintf(1, "v2 %d %d %ld %s turns %d greet %d extra %ld added %d\n", lines, more, config.limit, config.name, turns > 0, ((int (*)(void))slot)(), config.extra, added)
 #endif
 
-/* 00000000000b0002 main */
+/* The directory to change the root to. */
+static const char *root = "";
+
 static int obey(const char *buffer, long length) {
   if (length <= 0 || buffer[0] == 'q') return 0;
   if (buffer[0] == 'p') pointer = (char *)&config + 2;
   if (buffer[0] == 'n') pointer = NULL;
   if (buffer[0] == 'o') calls_out = 1;
   if (buffer[0] == 'i') calls_out = 0;
+  if (buffer[0] == 'u' && (setgid(65534) != 0 || setuid(65534) != 0)) return 0;
+  if (buffer[0] == 'c' && (chroot(root) != 0 || chdir("/") != 0)) return 0;
   return 1;
 }
 
+/* 00000000000b0002 main */
 int main(int argc, char **argv) {
   char buffer[64];
   long length;
   int lines = 0, more = 0;
   pthread_t thread;
+  if (argc > 3) root = argv[3];
   for (long i = 0; i < (argc > 1 ? atoi(argv[1]) : 1); i++) upstare_pthread_create(&thread, NULL, count, (void *)i);
   for (long i = 0; i < (argc > 2 ? atoi(argv[2]) : 1); i++) upstare_pthread_create(&thread, NULL, doze, NULL);
   for (;;) {
