@@ -155,6 +155,7 @@ def main() -> None:
         children.append(os.fork())
         if children[-1] == 0:
             children.clear()
+            script.update(script.get("child", {}))
             libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
             break
     else:

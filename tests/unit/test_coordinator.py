@@ -172,6 +172,16 @@ def test_tree(program: Path, start: Callable[..., Target], patch: Path, run: Run
     assert [each["pid"] for each in outcome["processes"]] == [parent.pid, *map(int, children)]
 
 
+@pytest.mark.parametrize("when", ["LOAD", "STOP", "COMMIT"])
+def test_tree_child_ends(start: Callable[..., Target], patch: Path, run: Run, when: str) -> None:
+    parent = start(fork=2, child={when: "die"})
+    parent.expect("children")
+    code, outcome, _ = run("apply", patch, "--pid", parent.pid, "--tree")
+    assert (code, outcome["outcome"]) == (0, "updated")
+    assert outcome["processes"][0]["outcome"] == "updated"
+    assert {each["outcome"] for each in outcome["processes"][1:]} <= {"ended"}
+
+
 REFUSALS = {
     "stop": ("STOP", {"ok": False, "kind": "refused", "reason": "main() at s.c:9 has no counterpart"}, 3, "refused"),
     "deadline": ("STOP", {"ok": False, "kind": "timed_out", "reason": "thread 8 is in getaddrinfo"}, 5, "timed_out"),

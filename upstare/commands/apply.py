@@ -51,14 +51,15 @@ def report(outcome: Outcome, *, as_json: bool) -> None:
             f"{_count(process.moved_objects, 'moved object')}"
         )
     steps = ("load", "stop", "transform", "resume", "pause")
-    print("  ".join(f"{step} {_time(getattr(outcome, f'{step}_us'))}" for step in steps))
+    print("  ".join(f"{step} {duration(getattr(outcome, f'{step}_us'))}" for step in steps))
 
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def _time(microseconds: float | None) -> str:
+def duration(microseconds: float | None) -> str:
+    """Microseconds as people read them."""
     if microseconds is None:
         return "-"
     if microseconds < 1000:

@@ -11,6 +11,7 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
+from upstare.commands.apply import duration
 from upstare.commands.arguments import add_json, add_timeout, process_id
 from upstare.errors import EXIT_DONE
 
@@ -79,7 +80,7 @@ def _print_history(status: Status) -> None:
             str(entry.get("from_version") or entry.get("from", "")[:12]),
             str(entry.get("to_version") or entry.get("to", "")[:12]),
             str(entry.get("outcome", "")),
-            f"{pause:.0f} µs" if pause else "",
+            duration(pause) if pause else "",
             str(entry.get("reason") or ""),
         )
     tables.show(table)

@@ -34,7 +34,7 @@ class Unchanged(UpstareError):
     exit_code = EXIT_UNCHANGED
 
 
-@dataclass
+@dataclass(eq=False)
 class Member:
     """One process of a transition, locked, and the conversation with it."""
 
@@ -151,21 +151,25 @@ class Transition:
     def load(self, members: list[Member]) -> None:
         """Bring the new version into these processes, which run on meanwhile."""
         for member in members:
-            self.plan.request(member.session)
-        for member in members:
-            reply = _granted(member, member.session.receive(LOAD_PATIENCE))
-            _copy(reply, member.outcome, "load_us")
+            with self._may_end(member):
+                self.plan.request(member.session)
+        for member in self._still(members):
+            with self._may_end(member):
+                reply = _granted(member, member.session.receive(LOAD_PATIENCE))
+                _copy(reply, member.outcome, "load_us")
 
     def stop(self) -> None:
         """Stop all threads of all processes and have every process vote; new children are taken in as they appear."""
         self._stop_sent = time.monotonic()
-        fresh = self.members
+        fresh = list(self.members)
         while fresh:
-            for member in fresh:
-                member.session.send(Op.STOP, a=int(self.timeout * 1e6))
-            for member in fresh:
-                reply = _granted(member, member.session.receive(self.timeout + STOP_GRACE))
-                _copy(reply, member.outcome, "stop_us", "threads", "frames")
+            for member in self._still(fresh):
+                with self._may_end(member):
+                    member.session.send(Op.STOP, a=int(self.timeout * 1e6))
+            for member in self._still(fresh):
+                with self._may_end(member):
+                    reply = _granted(member, member.session.receive(self.timeout + STOP_GRACE))
+                    _copy(reply, member.outcome, "stop_us", "threads", "frames")
             fresh = self._admit_children()
             self.load(fresh)
 
@@ -175,29 +179,35 @@ class Transition:
         If one process fails after all, those that committed are rolled back, and the first failure is raised.
         """
         failures: list[UpstareError] = []
-        committed: list[Member] = []
+        asked: list[Member] = []
         for member in self.members:
             try:
                 member.session.send(Op.COMMIT)
             except UpstareError as error:
-                failures.append(_lost(member, error))
-        for member in self.members:
+                failures += self._lost(member, error)
+            asked.append(member)
+            if failures:
+                break
+        for member in asked:
             if member.outcome.outcome != "untouched":
                 continue
             try:
-                reply = _granted(member, member.session.receive(COMMIT_PATIENCE))
-            except (NotUpdatable, DeadlineMissed) as error:
-                failures.append(error)
+                reply = member.session.receive(COMMIT_PATIENCE)
             except UpstareError as error:
-                failures.append(_lost(member, error))
-            else:
-                _copy(reply, member.outcome, "threads", "frames", "moved_objects")
-                _copy(reply, member.outcome, "transform_us", "resume_us", "pause_us")
-                member.outcome.outcome = "updated"
-                committed.append(member)
+                failures += self._lost(member, error)
+                continue
+            try:
+                _granted(member, reply)
+            except UpstareError as error:
+                failures.append(error)
+                continue
+            _copy(reply, member.outcome, "threads", "frames", "moved_objects")
+            _copy(reply, member.outcome, "transform_us", "resume_us", "pause_us")
+            member.outcome.outcome = "updated"
         if failures:
-            for member in committed:
-                self._reverse(member)
+            for member in asked:
+                if member.outcome.outcome == "updated":
+                    self._reverse(member)
             raise failures[0]
 
     def cancel(self) -> None:
@@ -254,18 +264,41 @@ class Transition:
             return fresh
         known = {member.process.pid for member in self.members} | self._passed_over
         programs = {member.hello["program"] for member in self.members}
+        files = {processes.file_of(member.process.pid) for member in self.members}
         for pid in [child for root in self.pids for child in processes.children(root)]:
             if pid in known:
                 continue
             known.add(pid)
             try:
-                if _program(pid) in programs:
+                if processes.file_of(pid) in files or _program(pid) in programs:
                     fresh.append(self._admit(pid))
                     continue
-            except (Unchanged, NoSuchProcess):
+            except (Unchanged, NoSuchProcess, PermissionError):
                 pass
             self._passed_over.add(pid)
         return fresh
+
+    def _still(self, members: list[Member]) -> list[Member]:
+        """Those that have not ended."""
+        return [member for member in members if member in self.members]
+
+    @contextmanager
+    def _may_end(self, member: Member) -> Iterator[None]:
+        """A process that is here only as a descendant may end before the commit: then it needs no update."""
+        try:
+            yield
+        except NoSuchProcess:
+            if member.process.pid in self.pids:
+                raise
+            self.members.remove(member)
+            self._passed_over.add(member.process.pid)
+            member.close()
+
+    def _lost(self, member: Member, error: UpstareError) -> list[UpstareError]:
+        """Contact broke in the commit: the process has ended, or nobody knows. The failure, if it counts as one."""
+        ended = isinstance(error, NoSuchProcess)
+        member.outcome.outcome = "ended" if ended else "unknown"
+        return [] if ended and member.process.pid not in self.pids else [error]
 
     def _reverse(self, member: Member) -> None:
         """Roll back a process that committed when another one could not."""
@@ -303,7 +336,7 @@ def run(plan: Plan, pids: list[int], *, tree: bool, timeout: float) -> Outcome:
     outcome: Outcome | None = None
     try:
         transition.init()
-        transition.load(transition.members)
+        transition.load(list(transition.members))
         transition.stop()
         with _undisturbed():
             transition.complete()
@@ -352,12 +385,6 @@ def _granted(member: Member, reply: Reply) -> Reply:
     if reply.get("culprits"):
         reason = "; ".join([reason, *blame(member.process, reply["culprits"])])
     raise kinds.get(str(reply.get("kind")), UpstareError)(f"{member.process.name()}: {reason}")
-
-
-def _lost(member: Member, error: UpstareError) -> UpstareError:
-    """Note that contact broke after the commit was sent: the process may have committed or not."""
-    member.outcome.outcome = "ended" if isinstance(error, NoSuchProcess) else "unknown"
-    return error
 
 
 def _copy(reply: Reply, outcome: ProcessOutcome, *names: str) -> None:

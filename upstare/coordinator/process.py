@@ -90,7 +90,10 @@ def attach(pid: int) -> Process:
 
 def describe(process: Process) -> Description:
     """The version description in the process's executable."""
-    section = _program(process.pid).section(SECTION_DESCRIPTION)
+    try:
+        section = _program(process.pid).section(SECTION_DESCRIPTION)
+    except OSError:
+        raise NoSuchProcess(f"process {process.pid} has ended") from None
     if section is None:
         raise NotUpdatable(f"{process.name()} is not updateable", hint=_HOW_TO_BUILD)
     return unpack(section)
@@ -122,8 +125,7 @@ def updateable() -> Iterator[int]:
     known: dict[tuple[int, int], bool] = {}  # many processes run the same file
     for pid in sorted(psutil.pids()):
         try:
-            file = os.stat(_executable(pid))
-            key = (file.st_dev, file.st_ino)
+            key = file_of(pid)
             if key not in known:
                 known[key] = _program(pid).section(SECTION_DESCRIPTION) is not None
             if known[key]:
@@ -132,12 +134,29 @@ def updateable() -> Iterator[int]:
             continue  # ended, a kernel thread, another user's, or no ELF file of ours: not for us to list
 
 
-def children(pid: int) -> list[int]:
-    """All live descendants of a process, parents before their children."""
+def file_of(pid: int) -> tuple[int, int]:
+    """Device and inode of the program that a process runs. Raises NoSuchProcess, or PermissionError."""
     try:
-        return [child.pid for child in psutil.Process(pid).children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return []
+        file = os.stat(_executable(pid))
+    except (FileNotFoundError, ProcessLookupError):
+        raise NoSuchProcess(f"process {pid} has ended") from None
+    return file.st_dev, file.st_ino
+
+
+def children(pid: int) -> list[int]:
+    """All live descendants of a process, parents before their children.
+
+    Asked while everything stands still, so it must be fast: the kernel's own lists where it keeps them.
+    """
+    try:
+        lists = [task.joinpath("children").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
+        direct = [int(child) for text in lists for child in text.split()]
+    except FileNotFoundError:  # it has ended, or the kernel keeps no lists
+        try:
+            direct = [child.pid for child in psutil.Process(pid).children()]
+        except psutil.NoSuchProcess:
+            direct = []
+    return direct + [descendant for child in direct for descendant in children(child)]
 
 
 def _open(pid: int) -> int:
