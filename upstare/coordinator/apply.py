@@ -39,6 +39,7 @@ class Member:
     """One process of a transition, locked, and the conversation with it."""
 
     process: Process
+    file: tuple[int, int]  # of the program: device, inode
     lock: int
     session: Session
     outcome: ProcessOutcome
@@ -238,6 +239,7 @@ class Transition:
     def _admit(self, pid: int) -> Member:
         process = processes.attach(pid)
         try:
+            file = processes.file_of(pid)
             lock = processes.lock(process)
         except BaseException:
             process.close()
@@ -248,7 +250,7 @@ class Transition:
             os.close(lock)
             process.close()
             raise
-        member = Member(process, lock, session, ProcessOutcome(pid, threads=session.hello.get("threads", 0)))
+        member = Member(process, file, lock, session, ProcessOutcome(pid, threads=session.hello.get("threads", 0)))
         try:
             self.plan.fits(member)
         except BaseException:
@@ -264,7 +266,7 @@ class Transition:
             return fresh
         known = {member.process.pid for member in self.members} | self._passed_over
         programs = {member.hello["program"] for member in self.members}
-        files = {processes.file_of(member.process.pid) for member in self.members}
+        files = {member.file for member in self.members}
         for pid in [child for root in self.pids for child in processes.children(root)]:
             if pid in known:
                 continue

@@ -105,7 +105,10 @@ def lock(process: Process, patience: float = 0.5) -> int:
     The lock sits on the process's directory in ``/proc``: it needs no file in the target and ends with this process,
     however that ends. Raises :class:`Busy` if it cannot be had within ``patience`` seconds.
     """
-    descriptor = os.open(f"/proc/{process.pid}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        descriptor = os.open(f"/proc/{process.pid}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise NoSuchProcess(f"process {process.pid} has ended") from None
     deadline = time.monotonic() + patience
     while True:
         try:
@@ -151,7 +154,7 @@ def children(pid: int) -> list[int]:
     try:
         lists = [task.joinpath("children").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
         direct = [int(child) for text in lists for child in text.split()]
-    except FileNotFoundError:  # it has ended, or the kernel keeps no lists
+    except (FileNotFoundError, ProcessLookupError):  # it has ended, or the kernel keeps no lists
         try:
             direct = [child.pid for child in psutil.Process(pid).children()]
         except psutil.NoSuchProcess:
