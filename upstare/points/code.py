@@ -30,7 +30,8 @@ class Kind(Enum):
     JUMP = 1
     BRANCH = 2
     RETURN = 3
-    BARRIER = 4  # call, trap, indirect jump, anything unknown
+    CALL = 4
+    BARRIER = 5  # trap, indirect jump, anything unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +47,31 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
-class Effect:
-    """What one instruction does. ``target`` of jumps is relative to the end of the instruction."""
+class Step:
+    """How one instruction passes control on. ``target`` of jumps and branches is relative to its end."""
 
-    size: int
+    code: bytes
     kind: Kind
     target: int = 0
     condition: int = 0  # of a branch: condition code of the encoding
+    guard: bool = False  # reads the stack protector's canary, %fs:0x28
+
+    @property
+    def size(self) -> int:
+        """Bytes of the instruction."""
+        return len(self.code)
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What one plain instruction does to registers and memory."""
+
     memory: tuple[Memory, ...] = ()
     reads: frozenset[int] = frozenset()  # not those in addresses
     writes: frozenset[int] = frozenset()
     copy: tuple[int, int] | None = None  # plain move between registers: (to, from)
     address_of: int | None = None  # lea: register that takes the address of memory[0]
     constant: bool = False  # writes do not depend on reads (xor a,a)
-    guard: bool = False  # reads the stack protector's canary, %fs:0x28
     may_fault: bool = False  # divides
     restores: bool = False  # pop, leave
 
@@ -98,10 +110,11 @@ def _register_numbers(engine: capstone.Cs) -> dict[int, int]:
 
 
 class Decoder:
-    """Decodes instructions of one ELF file, each encoding once in detail and each address once at all."""
+    """Decodes instructions of one ELF file, each body and each encoding once."""
 
-    def __init__(self, elf: Elf) -> None:
+    def __init__(self, elf: Elf, bodies: Bodies) -> None:
         self.elf = elf
+        self.bodies = bodies
         self._lite = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
         self._full = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
         self._full.detail = True
@@ -110,47 +123,54 @@ class Decoder:
         self._reads_first = {i for i, name in names.items() if name in _READS_FIRST or name.startswith("prefetch")}
         self._stores = {i for i, name in names.items() if name.startswith(_STORES)}
         self._effects: dict[bytes, Effect] = {}
-        self._at: dict[int, Effect | None] = {}
+        self._steps: dict[bytes, Step] = {}
+        self._at: dict[int, Step] = {}
+        self._decoded: set[int] = set()
 
-    def at(self, address: int) -> Effect | None:
-        """The instruction at a link-time address, or None if there is none."""
-        if address not in self._at:
-            self._decode_run(address)
-        return self._at[address]
+    def at(self, address: int) -> Step | None:
+        """The instruction at a link-time address, or None if no instruction of a function begins there."""
+        step = self._at.get(address)
+        if step is None:
+            body = self.bodies.at(address)
+            if body is not None and body.begin not in self._decoded:
+                self._decode(body)
+                step = self._at.get(address)
+        return step
 
-    def _decode_run(self, begin: int) -> None:
-        """Decode a few instructions from ``begin`` on, up to the first that ends a block."""
-        code = self.elf.text(begin, begin + 48)
-        self._at[begin] = None
-        for address, size, _mnemonic, _operands in self._lite.disasm_lite(code, begin, 8):
-            effect = self._effect(code[address - begin : address - begin + size])
-            self._at[address] = effect
-            if effect.kind is not Kind.PLAIN:
-                return
+    def calls(self, body: Body) -> list[int]:
+        """The addresses behind all calls in a body, but for one that ends it."""
+        self.at(body.begin)
+        found: list[int] = []
+        address = body.begin
+        while (step := self._at.get(address)) is not None:
+            address += len(step.code)
+            if step.kind is Kind.CALL and address < body.end:
+                found.append(address)
+        return found
 
-    def _effect(self, code: bytes) -> Effect:
+    def _decode(self, body: Body) -> None:
+        """Decode a whole body: compilers for x86-64 put nothing but instructions between its begin and its end."""
+        self._decoded.add(body.begin)
+        code = self.elf.text(body.begin, body.end)
+        steps, at = self._steps, 0
+        for address, size, _mnemonic, _operands in self._lite.disasm_lite(code, body.begin):
+            instruction = code[at : at + size]
+            at += size
+            step = steps.get(instruction)
+            if step is None:
+                step = steps[instruction] = _control(instruction)
+            self._at[address] = step
+
+    def effect(self, code: bytes) -> Effect:
+        """What a plain instruction does."""
         effect = self._effects.get(code)
         if effect is None:
-            effect = _control(code) or self._describe(code)
-            self._effects[code] = effect
+            effect = self._effects[code] = self._describe(code)
         return effect
 
     def _describe(self, code: bytes) -> Effect:
         instruction = next(self._full.disasm(code, 0, 1))
         number = self._registers
-        groups = instruction.groups
-        if any(
-            g in groups
-            for g in (
-                x86.X86_GRP_CALL,
-                x86.X86_GRP_JUMP,
-                x86.X86_GRP_RET,
-                x86.X86_GRP_INT,
-                x86.X86_GRP_IRET,
-                x86.X86_GRP_PRIVILEGE,
-            )
-        ) or instruction.id in (x86.X86_INS_UD2, x86.X86_INS_SYSCALL, x86.X86_INS_HLT, x86.X86_INS_INT3):
-            return Effect(len(code), Kind.BARRIER)
         lea = instruction.id == x86.X86_INS_LEA
         memory = [
             self._memory(instruction, i, lea)
@@ -174,15 +194,12 @@ class Decoder:
         )
         move = instruction.id == x86.X86_INS_MOV and len(registers) == 2 and instruction.operands[0].size == 8
         return Effect(
-            len(code),
-            Kind.PLAIN,
             memory=tuple(memory),
             reads=frozenset(reads),
             writes=frozenset(writes),
             copy=(registers[0], registers[1]) if move else None,
             address_of=registers[0] if lea else None,
             constant=zeroing or (not reads and not memory),
-            guard=any(m.fs and m.value == 0x28 and m.base == NONE for m in memory),
             may_fault=instruction.id in (x86.X86_INS_DIV, x86.X86_INS_IDIV),
             restores=instruction.id in (x86.X86_INS_POP, x86.X86_INS_LEAVE),
         )
@@ -209,26 +226,40 @@ class Decoder:
         )
 
 
-def _control(code: bytes) -> Effect | None:
-    """Direct jumps, branches and returns, read from their bytes; None for all other instructions."""
-    size = len(code)
+_PREFIXES = frozenset((0xF2, 0xF3, 0x3E, 0x2E, 0x26, 0x36, 0x64, 0x65, 0x66, 0x67, *range(0x40, 0x50)))
+# int3, int, int1, hlt, far and callee-clean returns, iret, loop, jrcxz, port input and output
+_BARRIERS = frozenset((0xCC, 0xCD, 0xF1, 0xF4, 0xC2, 0xCA, 0xCB, 0xCF, *range(0xE0, 0xE8), *range(0xEC, 0xF0)))
+# 0x0f: system instructions, syscall, ud2, wrmsr, rdtsc ... sysexit, syscall's kin, ud0, ud1
+_BARRIERS_0F = frozenset((0x00, 0x01, 0x05, 0x06, 0x07, 0x08, 0x09, 0x0B, 0x30, 0x34, 0x35, 0xAA, 0xB9, 0xFF))
+
+
+def _control(code: bytes) -> Step:
+    """How an instruction passes control on, read from its opcode."""
     at = 0
-    while at < size and code[at] in (0xF2, 0xF3, 0x3E, 0x2E, 0x66, 0x67):  # bnd, rep ret, notrack, hints
+    while code[at] in _PREFIXES and at + 1 < len(code):
         at += 1
     opcode = code[at]
     if opcode == 0xC3:
-        return Effect(size, Kind.RETURN)
-    if opcode in (0xE9, 0xE8):
-        kind = Kind.JUMP if opcode == 0xE9 else Kind.BARRIER
-        return Effect(size, kind, int.from_bytes(code[at + 1 : at + 5], "little", signed=True))
-    if opcode == 0xEB:
-        return Effect(size, Kind.JUMP, int.from_bytes(code[at + 1 : at + 2], "little", signed=True))
+        return Step(code, Kind.RETURN)
+    if opcode in (0xE9, 0xEB):
+        return Step(code, Kind.JUMP, _relative(code, at + 1))
     if opcode & 0xF0 == 0x70:
-        return Effect(size, Kind.BRANCH, int.from_bytes(code[at + 1 : at + 2], "little", signed=True), opcode & 15)
+        return Step(code, Kind.BRANCH, _relative(code, at + 1), opcode & 15)
     if opcode == 0x0F and code[at + 1] & 0xF0 == 0x80:
-        target = int.from_bytes(code[at + 2 : at + 6], "little", signed=True)
-        return Effect(size, Kind.BRANCH, target, code[at + 1] & 15)
-    return None
+        return Step(code, Kind.BRANCH, _relative(code, at + 2), code[at + 1] & 15)
+    if opcode == 0xE8 or (opcode == 0xFF and code[at + 1] >> 3 & 7 in (2, 3)):
+        return Step(code, Kind.CALL)
+    if (
+        opcode in _BARRIERS
+        or (opcode == 0x0F and code[at + 1] in _BARRIERS_0F)
+        or (opcode == 0xFF and code[at + 1] >> 3 & 7 in (4, 5))
+    ):
+        return Step(code, Kind.BARRIER)
+    return Step(code, Kind.PLAIN, guard=code[0] == 0x64 and code[-5:] == b"\x25\x28\0\0\0")
+
+
+def _relative(code: bytes, at: int) -> int:
+    return int.from_bytes(code[at:], "little", signed=True)
 
 
 @dataclass(slots=True)
@@ -256,6 +287,9 @@ class Bodies:
             for s in sorted(best.values(), key=lambda s: s.address)
         ]
         self._begins = [b.begin for b in self.bodies]
+        self.pieces: dict[str, list[Body]] = {}  # by physical name
+        for body in self.bodies:
+            self.pieces.setdefault(body.physical, []).append(body)
 
     def at(self, address: int) -> Body | None:
         """The body that holds an address."""

@@ -66,7 +66,7 @@ class ReturnRow(NamedTuple):
     reserved: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class OperandRow:
     """``struct upstare_operand``."""
 

@@ -17,10 +17,7 @@ of the running function that the compiler may use as it likes.
 
 from __future__ import annotations
 
-import re
-import struct
 from bisect import bisect_left
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
@@ -40,6 +37,7 @@ from upstare.points.code import (
     Effect,
     Kind,
     Memory,
+    Step,
 )
 from upstare.points.elf import Elf
 from upstare.points.layout import FLAG_CALL, NEXT_RETURN
@@ -78,7 +76,7 @@ class Tracer:
     """Follows paths in one ELF file. ``notes`` must be sorted by address."""
 
     def __init__(self, elf: Elf, notes: list[Note], bodies: Bodies) -> None:
-        self.decoder = Decoder(elf)
+        self.decoder = Decoder(elf, bodies)
         self.notes = notes
         self.bodies = bodies
         self.index = {note.address: i for i, note in enumerate(notes)}
@@ -96,6 +94,9 @@ class Tracer:
         index = self.index.get(address)  # the usual case: the point is the next instruction
         if index is not None:
             return self.reached(index)
+        found = self._trace(address, body, [], Begin.RETURN, False)
+        if found.target is None:
+            return found
         state = [FIRM] * N_REGISTERS
         for register in _RESULTS:
             state[register] = LOOSE
@@ -107,14 +108,15 @@ class Tracer:
             index = self.index.get(address)
             if index is not None:
                 return index
-            effect = self.decoder.at(address)
-            if effect is None or effect.kind not in (Kind.PLAIN, Kind.JUMP):
+            step = self.decoder.at(address)
+            if step is None or step.kind not in (Kind.PLAIN, Kind.JUMP):
                 return None
-            address += effect.size + effect.target
+            address += step.size + step.target
         return None
 
     def _trace(self, address: int, body: Body, state: list[int], begin: Begin, strict: bool) -> Found:
-        state[RSP] = STACK
+        if strict:
+            state[RSP] = STACK
         try:
             return _Path(self, body, begin, strict).run(address, state, set(), MAX_BRANCHES)
         except _Stop as stop:
@@ -129,21 +131,22 @@ class Tracer:
         """Whether %rbp is the frame pointer in the whole function: set from %rsp, else only saved and restored."""
         known = self._frame_pointers.get(body.begin)
         if known is None:
-            known = any(self._sets_frame_pointer(b) for b in self.bodies.bodies if b.physical == body.physical)
+            known = any(self._sets_frame_pointer(b) for b in self.bodies.pieces[body.physical])
             self._frame_pointers[body.begin] = known
         return known
 
     def _sets_frame_pointer(self, body: Body) -> bool:
         address, found = body.begin, False
         while address < body.end:
-            effect = self.decoder.at(address)
-            if effect is None:
+            step = self.decoder.at(address)
+            if step is None:
                 return False
+            effect = self.decoder.effect(step.code)
             if effect.copy == (RBP, RSP):
                 found = True
             elif RBP in effect.writes and not effect.restores:
                 return False
-            address += effect.size
+            address += step.size
         return found
 
 
@@ -168,30 +171,31 @@ class _Path:
             index = self.tracer.index.get(address)
             if index is not None:
                 return self.tracer.reached(index)
-            effect = self.tracer.decoder.at(address)
+            step = self.tracer.decoder.at(address)
             self.steps += 1
-            if effect is None or address in seen or self.steps > MAX_STEPS:
+            if step is None or address in seen or self.steps > MAX_STEPS:
                 raise _Stop(f"the code at {address:#x} cannot be followed")
             seen.add(address)
-            after = address + effect.size
-            if effect.kind is Kind.RETURN:
-                return Found(NEXT_RETURN, result_intact=intact)
-            if effect.kind is Kind.BARRIER:
-                raise _Stop(f"there is a call or trap at {address:#x}")
-            if effect.kind is Kind.JUMP:
-                after = self._jump(after + effect.target, address)
-            elif effect.kind is Kind.BRANCH and guarded:
-                after = self._past_guard(effect, after + effect.target, after)
-                guarded = False
-            elif effect.kind is Kind.BRANCH:
-                sides = (self._jump(after + effect.target, address), after)
-                return self._both(sides, address, state, seen, branches, spilled, intact)
-            else:
+            after = address + len(step.code)
+            if step.kind is Kind.PLAIN:
+                guarded = guarded or step.guard
                 if self.strict:
+                    effect = self.tracer.decoder.effect(step.code)
                     spilled = self._check(effect, address, state, spilled)
-                guarded = guarded or effect.guard
-                intact = intact and RAX not in effect.writes and XMM0 not in effect.writes
-                self._advance(effect, state, spilled)
+                    intact = intact and RAX not in effect.writes and XMM0 not in effect.writes
+                    self._advance(effect, state, spilled)
+            elif step.kind is Kind.RETURN:
+                return Found(NEXT_RETURN, result_intact=intact)
+            elif step.kind in (Kind.CALL, Kind.BARRIER):
+                raise _Stop(f"there is a call or trap at {address:#x}")
+            elif step.kind is Kind.JUMP:
+                after = self._jump(after + step.target, address)
+            elif guarded:
+                after = self._past_guard(step, after + step.target, after)
+                guarded = False
+            else:
+                sides = (self._jump(after + step.target, address), after)
+                return self._both(sides, address, state, seen, branches, spilled, intact)
             address = after
 
     def _both(
@@ -221,17 +225,17 @@ class _Path:
             raise _Stop(f"a jump at {source:#x} calls the function again")
         return target
 
-    def _past_guard(self, branch: Effect, taken: int, after: int) -> int:
+    def _past_guard(self, branch: Step, taken: int, after: int) -> int:
         """The side of the stack protector's branch that is taken if all is well; the other one must end in a call."""
         if branch.condition not in (_EQUAL, _NOT_EQUAL):
             raise _Stop(f"the check of the stack before {after:#x} is not the usual one")
         failing, going_on = (taken, after) if branch.condition == _NOT_EQUAL else (after, taken)
         for _ in range(4):
-            effect = self.tracer.decoder.at(failing)
-            if effect is None or effect.kind not in (Kind.PLAIN, Kind.JUMP):
+            step = self.tracer.decoder.at(failing)
+            if step is None or step.kind not in (Kind.PLAIN, Kind.JUMP):
                 break
-            failing += effect.size + effect.target
-        if effect is None or effect.kind is not Kind.BARRIER:
+            failing += step.size + step.target
+        if step is None or step.kind is not Kind.CALL:
             raise _Stop(f"the check of the stack before {after:#x} is not the usual one")
         return self._jump(going_on, after)
 
@@ -294,46 +298,6 @@ class _Path:
                 if register != RSP:
                     state[register] = LOOSE if loose else FIRM
         state[RSP] = STACK
-
-
-_CALL = re.compile(rb"\xe8|\xff[\x10-\x17\x50-\x57\x90-\x97\xd0-\xd7]")
-
-
-def return_addresses(elf: Elf, body: Body) -> Iterator[int]:
-    """All addresses in a body that follow the bytes of a call.
-
-    Bytes inside of another instruction may look like a call; such an address is never on a stack, so it does no harm.
-    """
-    code = elf.text(body.begin, body.end)
-    for match in _CALL.finditer(code):
-        at = match.start()
-        if code[at] == 0xE8:
-            if at + 5 >= len(code):
-                continue
-            end = at + 5
-            target = body.begin + end + struct.unpack_from("<i", code, at + 1)[0]
-            if not elf.text(target, target + 1):
-                continue
-        else:
-            end = at + _indirect_call_size(code, at)
-        if end < len(code):
-            yield body.begin + end
-
-
-def _indirect_call_size(code: bytes, at: int) -> int:
-    """Bytes of ``ff /2`` at ``at``."""
-    modrm = code[at + 1]
-    mode, low = modrm >> 6, modrm & 7
-    if mode == 3:
-        return 2
-    size = 2
-    if low == 4:
-        size += 1
-        if mode == 0 and at + 2 < len(code) and code[at + 2] & 7 == 5:
-            size += 4
-    elif low == 5 and mode == 0:
-        size += 4
-    return size + (0, 1, 4)[mode]
 
 
 def holds_note(addresses: list[int], body: Body) -> bool:

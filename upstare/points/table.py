@@ -24,7 +24,7 @@ from upstare.points.layout import (
     write_table,
 )
 from upstare.points.notes import SECTION, Note, parse_notes
-from upstare.points.returns import Found, Tracer, holds_note, return_addresses
+from upstare.points.returns import Found, Tracer, holds_note
 
 __all__ = ["Problem", "Table", "build", "build_table", "read_table"]
 
@@ -96,7 +96,7 @@ def build(path: Path, description: Description) -> tuple[Table, list[Problem]]:
         bytes.fromhex(description.build),
         function_rows,
         rows,
-        _return_rows(tracer, elf, own, names),
+        _return_rows(tracer, own, names),
         operands,
         _range_rows(own),
         pool,
@@ -256,12 +256,12 @@ def _function_rows(
     return rows, bytes(pool)
 
 
-def _return_rows(tracer: Tracer, elf: Elf, own: list[Body], names: _Names) -> list[ReturnRow]:
+def _return_rows(tracer: Tracer, own: list[Body], names: _Names) -> list[ReturnRow]:
     rows: list[ReturnRow] = []
     for body in own:
         pinned = names.pinned(body)
         nothing = names.all_are(body, "void")
-        for address in sorted(set(return_addresses(elf, body))):
+        for address in tracer.decoder.calls(body):
             found = tracer.from_return(address, body)
             if found.target is None:
                 continue
