@@ -25,6 +25,7 @@ from upstare.model.description import Description, unpack
 ATTENTION_SIGNAL = 63
 """The real-time signal that the runtime reserves (SIGRTMAX-1)."""
 
+_LAST_BREATH = 0.2  # seconds in which a process that has lost its program is gone
 _HOW_TO_BUILD = 'build the program with CC="upstare cc" to make it updateable'
 
 
@@ -55,9 +56,9 @@ class Process:
         """The state letter of ``/proc/PID/status``: R, S, D, T (stopped), t (traced), Z (ended)..."""
         return _status(self.pid).get("State", "Z")[:1]
 
-    def ended(self) -> bool:
-        """Whether the process has ended, collected by its parent or not."""
-        return _readable(self.pidfd)
+    def ended(self, patience: float = 0.0) -> bool:
+        """Whether the process has ended, or does so within ``patience`` seconds, collected by its parent or not."""
+        return _readable(self.pidfd, patience)
 
     def listens(self) -> bool:
         """Whether the process has a handler for the reserved signal. Without one the signal would end it."""
@@ -194,7 +195,7 @@ def _check_program(process: Process) -> None:
         if program.section(SECTION_DESCRIPTION) is not None:
             return
     except FileNotFoundError:
-        if process.ended():
+        if process.ended(_LAST_BREATH):
             raise NoSuchProcess(f"process {process.pid} has ended") from None
         if process.state() == "Z":
             raise NotUpdatable(f"the main thread of {process.name()} has ended while others go on") from None
@@ -231,10 +232,10 @@ def _status(pid: int) -> dict[str, str]:
     return {key: value.strip() for key, _, value in (line.partition(":") for line in text.splitlines())}
 
 
-def _readable(descriptor: int) -> bool:
+def _readable(descriptor: int, patience: float) -> bool:
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
-    return bool(poll.poll(0))
+    return bool(poll.poll(patience * 1000))
 
 
 def _user(uid: int) -> str:
