@@ -5,51 +5,52 @@
 
 #include <ucontext.h>
 
-#include "../runtime.h"
+#include "quiet.h"
 
 static const struct {
   const char *name;
   ups_run *run;
+  uint8_t arguments; /* how many of ups_call.argument it uses */
   bool cancellation; /* a cancellation point */
 } operations[UPS_OP_COUNT] = {
-    [UPS_OP_READ] = {"read", ups_run_read, true},
-    [UPS_OP_WRITE] = {"write", ups_run_write, true},
-    [UPS_OP_READV] = {"readv", ups_run_readv, true},
-    [UPS_OP_WRITEV] = {"writev", ups_run_writev, true},
-    [UPS_OP_RECVFROM] = {"recv", ups_run_recvfrom, true},
-    [UPS_OP_SENDTO] = {"send", ups_run_sendto, true},
-    [UPS_OP_RECVMSG] = {"recvmsg", ups_run_recvmsg, true},
-    [UPS_OP_SENDMSG] = {"sendmsg", ups_run_sendmsg, true},
-    [UPS_OP_RECVMMSG] = {"recvmmsg", ups_run_recvmmsg, true},
-    [UPS_OP_SENDMMSG] = {"sendmmsg", ups_run_sendmmsg, true},
-    [UPS_OP_ACCEPT] = {"accept", ups_run_accept, true},
-    [UPS_OP_CONNECT] = {"connect", ups_run_connect, true},
-    [UPS_OP_POLL] = {"poll", ups_run_poll, true},
-    [UPS_OP_PPOLL] = {"ppoll", ups_run_ppoll, true},
-    [UPS_OP_SELECT] = {"select", ups_run_select, true},
-    [UPS_OP_PSELECT] = {"pselect", ups_run_pselect, true},
-    [UPS_OP_EPOLL_WAIT] = {"epoll_wait", ups_run_epoll_wait, true},
-    [UPS_OP_EPOLL_PWAIT] = {"epoll_pwait", ups_run_epoll_pwait, true},
-    [UPS_OP_NANOSLEEP] = {"nanosleep", ups_run_nanosleep, true},
-    [UPS_OP_CLOCK_NANOSLEEP] = {"clock_nanosleep", ups_run_clock_nanosleep, true},
-    [UPS_OP_SLEEP] = {"sleep", ups_run_sleep, true},
-    [UPS_OP_USLEEP] = {"usleep", ups_run_usleep, true},
-    [UPS_OP_PAUSE] = {"pause", ups_run_pause, true},
-    [UPS_OP_SIGSUSPEND] = {"sigsuspend", ups_run_sigsuspend, true},
-    [UPS_OP_SIGTIMEDWAIT] = {"sigtimedwait", ups_run_sigtimedwait, true},
-    [UPS_OP_SIGWAIT] = {"sigwait", ups_run_sigwait, true},
-    [UPS_OP_WAIT4] = {"waitpid", ups_run_wait4, true},
-    [UPS_OP_WAITID] = {"waitid", ups_run_waitid, true},
-    [UPS_OP_MUTEX_LOCK] = {"pthread_mutex_lock", ups_run_mutex_lock, false},
-    [UPS_OP_COND_WAIT] = {"pthread_cond_wait", ups_run_cond_wait, false}, /* sees to it itself */
-    [UPS_OP_COND_DESTROY] = {"pthread_cond_destroy", ups_run_cond_destroy, false},
-    [UPS_OP_SEM_WAIT] = {"sem_wait", ups_run_sem_wait, true},
-    [UPS_OP_JOIN] = {"pthread_join", ups_run_join, true},
-    [UPS_OP_FGETS] = {"fgets", ups_run_fgets, false}, /* stdio sees to it itself, for the stream's lock */
-    [UPS_OP_FGETC] = {"getc", ups_run_fgetc, false},
-    [UPS_OP_FREAD] = {"fread", ups_run_fread, false},
-    [UPS_OP_GETDELIM] = {"getline", ups_run_getdelim, false},
-    [UPS_OP_SCANF] = {"scanf", ups_run_scanf, false},
+    [UPS_OP_READ] = {"read", ups_run_read, 3, true},
+    [UPS_OP_WRITE] = {"write", ups_run_write, 3, true},
+    [UPS_OP_READV] = {"readv", ups_run_readv, 3, true},
+    [UPS_OP_WRITEV] = {"writev", ups_run_writev, 3, true},
+    [UPS_OP_RECVFROM] = {"recv", ups_run_recvfrom, 6, true},
+    [UPS_OP_SENDTO] = {"send", ups_run_sendto, 6, true},
+    [UPS_OP_RECVMSG] = {"recvmsg", ups_run_recvmsg, 3, true},
+    [UPS_OP_SENDMSG] = {"sendmsg", ups_run_sendmsg, 3, true},
+    [UPS_OP_RECVMMSG] = {"recvmmsg", ups_run_recvmmsg, 6, true},
+    [UPS_OP_SENDMMSG] = {"sendmmsg", ups_run_sendmmsg, 4, true},
+    [UPS_OP_ACCEPT] = {"accept", ups_run_accept, 4, true},
+    [UPS_OP_CONNECT] = {"connect", ups_run_connect, 3, true},
+    [UPS_OP_POLL] = {"poll", ups_run_poll, 3, true},
+    [UPS_OP_PPOLL] = {"ppoll", ups_run_ppoll, 2, true},
+    [UPS_OP_SELECT] = {"select", ups_run_select, 5, true},
+    [UPS_OP_PSELECT] = {"pselect", ups_run_pselect, 4, true},
+    [UPS_OP_EPOLL_WAIT] = {"epoll_wait", ups_run_epoll_wait, 4, true},
+    [UPS_OP_EPOLL_PWAIT] = {"epoll_pwait", ups_run_epoll_pwait, 4, true},
+    [UPS_OP_NANOSLEEP] = {"nanosleep", ups_run_nanosleep, 1, true},
+    [UPS_OP_CLOCK_NANOSLEEP] = {"clock_nanosleep", ups_run_clock_nanosleep, 1, true},
+    [UPS_OP_SLEEP] = {"sleep", ups_run_sleep, 0, true},
+    [UPS_OP_USLEEP] = {"usleep", ups_run_usleep, 0, true},
+    [UPS_OP_PAUSE] = {"pause", ups_run_pause, 0, true},
+    [UPS_OP_SIGSUSPEND] = {"sigsuspend", ups_run_sigsuspend, 1, true},
+    [UPS_OP_SIGTIMEDWAIT] = {"sigtimedwait", ups_run_sigtimedwait, 1, true},
+    [UPS_OP_SIGWAIT] = {"sigwait", ups_run_sigwait, 1, true},
+    [UPS_OP_WAIT4] = {"waitpid", ups_run_wait4, 4, true},
+    [UPS_OP_WAITID] = {"waitid", ups_run_waitid, 4, true},
+    [UPS_OP_MUTEX_LOCK] = {"pthread_mutex_lock", ups_run_mutex_lock, 1, false},
+    [UPS_OP_COND_WAIT] = {"pthread_cond_wait", ups_run_cond_wait, 2, false}, /* sees to it itself */
+    [UPS_OP_COND_DESTROY] = {"pthread_cond_destroy", ups_run_cond_destroy, 1, false},
+    [UPS_OP_SEM_WAIT] = {"sem_wait", ups_run_sem_wait, 1, true},
+    [UPS_OP_JOIN] = {"pthread_join", ups_run_join, 2, true},
+    [UPS_OP_FGETS] = {"fgets", ups_run_fgets, 5, false}, /* stdio sees to it itself, for the stream's lock */
+    [UPS_OP_FGETC] = {"getc", ups_run_fgetc, 3, false},
+    [UPS_OP_FREAD] = {"fread", ups_run_fread, 6, false},
+    [UPS_OP_GETDELIM] = {"getline", ups_run_getdelim, 6, false},
+    [UPS_OP_SCANF] = {"scanf", ups_run_scanf, 3, false},
 };
 
 __thread struct ups_handlers_run ups_handlers_run __attribute__((tls_model("initial-exec")));
@@ -96,6 +97,16 @@ static bool interrupted(const struct ups_call *call) {
   }
 }
 
+/* The call becomes a frame. What it does not use is zero there: whoever looks for pointers in frames finds only its own. */
+static void leave_frame(const struct ups_call *call) {
+  struct ups_call *frame = (struct ups_call *)ups_frame_push(call->op, 1, sizeof *call);
+  *frame = *call;
+  for (unsigned i = operations[call->op].arguments; i < sizeof frame->argument / sizeof *frame->argument; i++)
+    frame->argument[i] = 0;
+  if (call->op != UPS_OP_SCANF)
+    memset(frame->pointer, 0, sizeof frame->pointer);
+}
+
 /* The region was left without a result, or a transfer was cut short. UPS_CP_STOPPED: go on. */
 static long stopped(struct ups_call *call) {
   struct ups_thread *self = ups_self;
@@ -104,7 +115,7 @@ static long stopped(struct ups_call *call) {
   if (!self || !atomic_load_explicit(&self->attention, memory_order_acquire))
     return UPS_CP_STOPPED;
   if (ups_blocking_stop()) {
-    memcpy(ups_frame_push(call->op, 1, sizeof *call), call, sizeof *call);
+    leave_frame(call);
     return UPS_CP_UNROLLED;
   }
   return interrupted(call) ? -EINTR : UPS_CP_STOPPED;
@@ -143,6 +154,8 @@ long ups_call_cut(struct ups_call *call) {
   return result == UPS_CP_STOPPED ? 0 : result;
 }
 
+bool ups_call_is_quiet(void) { return ups_call_quiet(); }
+
 long ups_call_return(long result) {
   if (__builtin_expect(result >= 0, 1))
     return result;
@@ -155,11 +168,8 @@ long ups_call_return(long result) {
 /* ---- Frames ---------------------------------------------------------------------------------------------------------- */
 
 long ups_call_run(struct ups_call *call) {
-  struct ups_thread *self = ups_self;
-  if (self &&
-      __builtin_expect(ups_storm_every || atomic_load_explicit(&self->attention, memory_order_relaxed), 0) &&
-      ups_blocking_point()) {
-    memcpy(ups_frame_push(call->op, 1, sizeof *call), call, sizeof *call);
+  if (__builtin_expect(!ups_call_quiet(), 0) && ups_self && ups_blocking_point()) {
+    leave_frame(call);
     return 0;
   }
   return operations[call->op].run(call);

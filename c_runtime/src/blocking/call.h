@@ -110,17 +110,28 @@ long ups_call_cut(struct ups_call *call);
 /* Runs a begun call; before anything is done it is a point (under the storm it may be taken apart there). */
 long ups_call_run(struct ups_call *call);
 
+/* quiet.h's check, for files that cannot include the core's header. */
+bool ups_call_is_quiet(void);
+
 /* -errno to -1 and errno; UPS_CP_UNROLLED to 0. */
 long ups_call_return(long result);
 
-/* Begins a call: the description is empty but for the arguments, which are the caller's to fill in. */
+/* Begins a call: the description is empty but for the arguments, which are the caller's to fill in: as many as the table
+ * in call.c says. The others are left as they are, for speed; the frame has zeros there. */
 static inline void ups_call_begin(struct ups_call *call, enum ups_op op, enum ups_interruption interruption) {
-  /* All of it: left-over words in the frame would look like pointers of the program's (scan.c). */
-  *call = (struct ups_call){.op = (uint16_t)op,
-                            .interruption = (uint8_t)interruption,
-                            .place = UPS_PLACE_ELSEWHERE,
-                            .seen_any = ups_handlers_run.any,
-                            .seen_interrupting = ups_handlers_run.interrupting};
+  call->op = (uint16_t)op;
+  call->interruption = (uint8_t)interruption;
+  call->place = UPS_PLACE_ELSEWHERE;
+  call->timed = 0;
+  call->contended = 0;
+  call->state = 0;
+  call->seen_any = ups_handlers_run.any;
+  call->seen_interrupting = ups_handlers_run.interrupting;
+  call->clock = 0;
+  call->until = (struct timespec){0, 0};
+  call->progress = 0;
+  call->part = 0;
+  call->mask = 0;
 }
 
 /* ---- cancel.c -------------------------------------------------------------------------------------------------------- */

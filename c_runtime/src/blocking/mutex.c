@@ -8,7 +8,7 @@
  */
 #include "call.h"
 
-#include "../runtime.h"
+#include "quiet.h"
 
 UPS_EXPORT __typeof__(pthread_mutex_lock) upstare_pthread_mutex_lock;
 UPS_EXPORT __typeof__(pthread_mutex_timedlock) upstare_pthread_mutex_timedlock;
@@ -77,7 +77,15 @@ static int lock(pthread_mutex_t *mutex, clockid_t clock, const struct timespec *
   return (int)ups_call_run(&call);
 }
 
-int upstare_pthread_mutex_lock(pthread_mutex_t *mutex) { return lock(mutex, 0, NULL); }
+/* A free mutex is taken at once; that is no wait, and nearly every call. */
+int upstare_pthread_mutex_lock(pthread_mutex_t *mutex) {
+  if (__builtin_expect(ups_call_quiet(), 1)) {
+    int error = pthread_mutex_trylock(mutex);
+    if (__builtin_expect(error != EBUSY, 1))
+      return error;
+  }
+  return lock(mutex, 0, NULL);
+}
 
 int upstare_pthread_mutex_timedlock(pthread_mutex_t *restrict mutex, const struct timespec *restrict until) {
   return lock(mutex, CLOCK_REALTIME, until);

@@ -149,6 +149,7 @@ int upstare_recvmmsg(int fd, struct mmsghdr *messages, unsigned int count, int f
   call.argument[2] = count;
   call.argument[3] = flags;
   call.argument[4] = (long)timeout;
+  call.argument[5] = 0;
   if (timeout) {
     struct timespec until = ups_time_after(CLOCK_MONOTONIC, *timeout);
     call.argument[5] = until.tv_sec;

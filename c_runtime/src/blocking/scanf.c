@@ -90,6 +90,7 @@ int upstare_vfscanf(FILE *restrict stream, const char *restrict format, va_list 
   if (count > UPS_SCANF_POINTERS)
     return vfscanf(stream, format, arguments);
   ups_call_begin(&call, UPS_OP_SCANF, UPS_RESTARTS);
+  call.argument[0] = -1;
   call.argument[STREAM] = (long)stream;
   call.argument[FORMAT] = (long)format;
   for (unsigned long i = 0; i < UPS_SCANF_POINTERS; i++)

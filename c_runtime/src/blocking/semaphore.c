@@ -6,6 +6,7 @@
  * posted then it finds in the value.
  */
 #include "call.h"
+#include "quiet.h"
 
 #include <semaphore.h>
 #include <stdatomic.h>
@@ -75,7 +76,12 @@ static int wait(sem_t *semaphore, clockid_t clock, const struct timespec *until)
   return (int)ups_call_run(&call);
 }
 
-int upstare_sem_wait(sem_t *semaphore) { return wait(semaphore, 0, NULL); }
+int upstare_sem_wait(sem_t *semaphore) {
+  bool cancelled = ups_cancel_used; /* then even a wait that need not wait may end the thread */
+  if (__builtin_expect(ups_call_quiet() && !cancelled, 1) && try_wait((struct semaphore *)semaphore))
+    return 0;
+  return wait(semaphore, 0, NULL);
+}
 
 int upstare_sem_timedwait(sem_t *restrict semaphore, const struct timespec *restrict until) {
   return wait(semaphore, CLOCK_REALTIME, until);

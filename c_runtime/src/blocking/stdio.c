@@ -36,8 +36,32 @@ static FILE *stream_of(const struct ups_call *call) { return (FILE *)call->argum
 
 static void begin(struct ups_call *call, enum ups_op op, FILE *stream, bool unlocked) {
   ups_call_begin(call, op, UPS_RESTARTS);
+  call->argument[0] = -1;
   call->argument[STREAM] = (long)stream;
   call->argument[UNLOCKED] = unlocked;
+}
+
+/* ---- What needs no wait ---------------------------------------------------------------------------------------------- */
+
+/* Nearly all calls find what they want in the buffer: they are answered from there, if nothing wants the thread at a
+ * point and the stream's lock is to be had. True: the caller may use the buffer, then calls let_go. */
+static inline bool get_hold(FILE *stream, bool unlocked, bool *locked) {
+  if (!ups_stream_ready(stream) || !ups_call_is_quiet())
+    return false;
+  *locked = !unlocked && !__libc_single_threaded && !(stream->_flags & UPS_STREAM_USER_LOCK);
+  return !*locked || !ftrylockfile(stream);
+}
+
+static inline void let_go(FILE *stream, bool locked) {
+  if (locked)
+    funlockfile(stream);
+}
+
+/* A whole line in the buffer, of at most `limit` bytes; 0: there is none. */
+static inline size_t whole_line(const FILE *stream, size_t limit, int delimiter) {
+  size_t ready = ups_stream_ready(stream);
+  const char *end = memchr(stream->_IO_read_ptr, delimiter, ready < limit ? ready : limit);
+  return end ? (size_t)(end - stream->_IO_read_ptr) + 1 : 0;
 }
 
 /* Takes what is ready, up to `limit` bytes and through the first `delimiter`; sets *end when that was among them. */
@@ -95,6 +119,16 @@ static char *gets_from(char *buffer, int size, FILE *stream, bool unlocked) {
     *buffer = 0;
     return buffer;
   }
+  bool locked;
+  if (get_hold(stream, unlocked, &locked)) {
+    size_t length = whole_line(stream, (size_t)size - 1, '\n');
+    memcpy(buffer, stream->_IO_read_ptr, length);
+    buffer[length] = 0;
+    stream->_IO_read_ptr += length;
+    let_go(stream, locked);
+    if (length)
+      return buffer;
+  }
   begin(&call, UPS_OP_FGETS, stream, unlocked);
   call.argument[BUFFER] = (long)buffer;
   call.argument[SIZE] = size;
@@ -124,11 +158,17 @@ long ups_run_fgetc(struct ups_call *call) {
   return character;
 }
 
-/* Programs read whole files with this. With something in the buffer, and nobody to lock out, it never waits. */
 static inline int get_from(FILE *stream, bool unlocked) {
   struct ups_call call;
+  bool locked;
   if (__builtin_expect((unlocked || __libc_single_threaded) && ups_stream_ready(stream), 1))
-    return *(unsigned char *)stream->_IO_read_ptr++;
+    return *(unsigned char *)stream->_IO_read_ptr++; /* programs read whole files with this */
+  if (get_hold(stream, unlocked, &locked)) {
+    int character = ups_stream_ready(stream) ? *(unsigned char *)stream->_IO_read_ptr++ : EOF;
+    let_go(stream, locked);
+    if (character != EOF)
+      return character;
+  }
   begin(&call, UPS_OP_FGETC, stream, unlocked);
   return (int)ups_call_run(&call);
 }
@@ -183,6 +223,18 @@ static size_t read_from(void *buffer, size_t size, size_t count, FILE *stream, b
   struct ups_call call;
   if (!size || !count)
     return 0;
+  bool locked;
+  size_t wanted;
+  if (!__builtin_mul_overflow(size, count, &wanted) && get_hold(stream, unlocked, &locked)) {
+    bool enough = ups_stream_ready(stream) >= wanted;
+    if (enough) {
+      memcpy(buffer, stream->_IO_read_ptr, wanted);
+      stream->_IO_read_ptr += wanted;
+    }
+    let_go(stream, locked);
+    if (enough)
+      return count;
+  }
   begin(&call, UPS_OP_FREAD, stream, unlocked);
   call.argument[BUFFER] = (long)buffer;
   call.argument[SIZE] = (long)size;
@@ -263,6 +315,17 @@ ssize_t upstare_getdelim(char **restrict line, size_t *restrict room, int delimi
   if (!line || !room) {
     errno = EINVAL;
     return -1;
+  }
+  bool locked;
+  if (*line && get_hold(stream, false, &locked)) {
+    size_t length = *room ? whole_line(stream, *room - 1, delimiter) : 0;
+    memcpy(*line, stream->_IO_read_ptr, length);
+    if (length)
+      (*line)[length] = 0;
+    stream->_IO_read_ptr += length;
+    let_go(stream, locked);
+    if (length)
+      return (ssize_t)length;
   }
   begin(&call, UPS_OP_GETDELIM, stream, false);
   call.argument[BUFFER] = (long)line;

@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/single_threaded.h>
 #include <unistd.h>
 #include <wchar.h>
 
@@ -30,7 +31,7 @@ struct stream_lock {
 static int try_lock(void *stream) { return ftrylockfile(stream) ? EBUSY : 0; }
 
 long ups_stream_lock(struct ups_call *call, FILE *stream, bool unlocked) {
-  if ((call->state & LOCKED) || unlocked || (stream->_flags & UPS_STREAM_USER_LOCK))
+  if ((call->state & LOCKED) || unlocked || __libc_single_threaded || (stream->_flags & UPS_STREAM_USER_LOCK))
     return 0;
   call->interruption = UPS_INSENSITIVE;
   long result = ups_word_lock(call, &((struct stream_lock *)stream->_lock)->word, false, try_lock, stream);
