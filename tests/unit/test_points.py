@@ -15,6 +15,7 @@ from upstare.points.elf import Elf
 from upstare.points.keep import keep_source
 from upstare.points.layout import (
     NEXT_RETURN,
+    NEXT_UNKNOWN,
     FunctionRow,
     OperandRow,
     PointRow,
@@ -207,6 +208,28 @@ def test_image_without_points_has_an_empty_table(tmp_path: Path) -> None:
     program = compile_c(tmp_path / "program", tmp_path / "main.c")
     table = read_table(build_table(program, description([])))
     assert not table.points and not table.functions and not table.returns
+
+
+def test_points_of_the_flag_scheme_have_returns_but_no_next(tmp_path: Path) -> None:
+    source = tmp_path / "flag.c"
+    source.write_text("""
+        #include "notes.h"
+        RESUME(0000000000000001)
+        int upstare_flag;
+        #define FLAG(identity, point) \\
+          __asm__ volatile("1:\\n\\t.pushsection .upstare_notes,\\"\\",@progbits\\n\\t.quad 1b,0,upstare$r$" identity \\
+                           ",0x" identity "\\n\\t.long " #point ",7\\n\\t.word 0\\n\\t.byte 1,0\\n\\t.popsection"); \\
+          if (__builtin_expect(upstare_flag, 0)) return 0
+        int opaque(int);
+        int f(int n) { int r = opaque(n); FLAG("0000000000000001", 1); return r + n; }
+    """)
+    image = compile_c(tmp_path / "flag.so", "-O2", "-fPIC", "-shared", f"-I{HERE}", source)
+    known = description([function(1, "f")])
+    known.scheme = "flag"
+    table, problems = build(image, known)
+    assert (table.scheme, problems) == ("flag", [])
+    assert [(p.label, p.next, p.line) for p in table.points] == [(0, NEXT_UNKNOWN, 7)]
+    assert [r.point for r in table.returns] == [0]
 
 
 # ---- The linker and the notes ---------------------------------------------------------------------------------------
