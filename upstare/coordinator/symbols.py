@@ -31,7 +31,7 @@ class Call:
     place: str | None  # file:line
 
     def __str__(self) -> str:
-        callee = f"{self.callee}()" if self.callee else "a library call"
+        callee = f"{self.callee.removeprefix('upstare_')}()" if self.callee else "a library call"
         caller = f", called from {self.function}()" if self.function else ""
         return f"in {callee}{caller}{f' at {self.place}' if self.place else ''}"
 
