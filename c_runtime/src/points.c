@@ -273,7 +273,10 @@ bool ups_blocking_stop(void) {
   /* Cleared before we look at what is wanted: whoever wants something later sets it again (seq_cst on both sides). */
   atomic_store(&self->attention, 0);
   enum ups_want want = ups_wanted(self) == UPS_WANT_STOP ? UPS_WANT_STOP : UPS_WANT_NOTHING;
-  return at_call(self, want);
+  bool go = at_call(self, want);
+  /* Perhaps not here (a frame that cannot be left), but the next call may wait for long, and nobody signals again. */
+  self->owes_stop = !go && want == UPS_WANT_STOP;
+  return go;
 }
 
 /* ---- Arming ------------------------------------------------------------------------------------------------------------- */

@@ -120,6 +120,7 @@ struct ups_thread {
   /* Read in the restartable region before each blocking system call. Set by the agent or by the handler of UPS_SIGNAL
    * of the same thread; cleared by ups_blocking_stop. Nonzero: call ups_blocking_stop. */
   _Atomic(uint32_t) attention;
+  bool owes_stop; /* a call that could not be stopped in goes on; attention is called again when it has ended. Own thread */
 
   _Atomic(uint32_t) state;    /* enum ups_state */
   _Atomic(uint32_t) decision; /* enum ups_decision; see ups_stop.round */

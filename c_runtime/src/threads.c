@@ -56,6 +56,7 @@ static struct ups_thread *take(void) {
   if (self == NULL) return NULL;
   atomic_store(&self->unrolling, 0);
   atomic_store(&self->attention, 0);
+  self->owes_stop = false;
   atomic_store(&self->decision, UPS_WAIT);
   atomic_store(&self->tid, 0);
   atomic_store(&self->reported, 1);

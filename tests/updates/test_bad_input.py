@@ -188,10 +188,12 @@ def test_two_updates_at_once(patch: Path, kvserver: Builder) -> None:
 OPAQUE = """
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 int main(void) {
   setvbuf(stdout, NULL, _IOLBF, 0);
   for (;;) {
     printf("OLD\\n");
+    usleep(1000);
     if (system("sleep 2") != 0)
       return 1;
   }

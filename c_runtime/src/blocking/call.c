@@ -145,7 +145,13 @@ long ups_call_issue(struct ups_call *call, long number, long a, long b, long c, 
                     ? issue_cancellable(&cp, number, a, b, c, d, e, f)
                     : ups_cp_syscall(&cp, number, a, b, c, d, e, f);
   call->place = (uint8_t)ups_cp_place;
-  return __builtin_expect(result == UPS_CP_STOPPED, 0) ? stopped(call) : result;
+  if (__builtin_expect(result == UPS_CP_STOPPED, 0))
+    return stopped(call);
+  if (__builtin_expect(self && self->owes_stop, 0)) {
+    self->owes_stop = false;
+    atomic_fetch_or(&self->attention, UPS_ATTENTION_STOP);
+  }
+  return result;
 }
 
 long ups_call_cut(struct ups_call *call) {
