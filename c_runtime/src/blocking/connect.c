@@ -11,26 +11,33 @@ UPS_EXPORT __typeof__(accept) upstare_accept;
 UPS_EXPORT __typeof__(accept4) upstare_accept4;
 UPS_EXPORT __typeof__(connect) upstare_connect;
 
+/* Both are the system calls that libc would make: a sandbox may know only those. `state` 1: accept4. */
 long ups_run_accept(struct ups_call *call) {
-  return ups_call_return(ups_transfer(call, POLLIN, SYS_accept4, call->argument[1], call->argument[2],
-                                      call->argument[3], 0, 0));
+  long number = call->state ? SYS_accept4 : SYS_accept;
+  return ups_call_return(
+      ups_transfer(call, POLLIN, number, call->argument[1], call->argument[2], call->argument[3], 0, 0));
 }
 
 long ups_run_connect(struct ups_call *call) {
   return ups_call_return(ups_transfer(call, POLLOUT, SYS_connect, call->argument[1], call->argument[2], 0, 0, 0));
 }
 
-int upstare_accept4(int fd, __SOCKADDR_ARG address, socklen_t *restrict length, int flags) {
+static int accept_from(int fd, struct sockaddr *address, socklen_t *length, int flags, bool with_flags) {
   struct ups_call call;
   ups_transfer_begin(&call, UPS_OP_ACCEPT, fd);
-  call.argument[1] = (long)address.__sockaddr__;
+  call.argument[1] = (long)address;
   call.argument[2] = (long)length;
   call.argument[3] = flags;
+  call.state = with_flags;
   return (int)ups_call_run(&call);
 }
 
+int upstare_accept4(int fd, __SOCKADDR_ARG address, socklen_t *restrict length, int flags) {
+  return accept_from(fd, address.__sockaddr__, length, flags, true);
+}
+
 int upstare_accept(int fd, __SOCKADDR_ARG address, socklen_t *restrict length) {
-  return upstare_accept4(fd, address, length, 0);
+  return accept_from(fd, address.__sockaddr__, length, 0, false);
 }
 
 int upstare_connect(int fd, __CONST_SOCKADDR_ARG address, socklen_t length) {

@@ -1,6 +1,10 @@
 /* Runs one case in the mode that the argument says; how often it was stopped goes to standard error. */
 #include "case.h"
 
+#ifndef VERSION
+#define VERSION 1 /* of the program, where it is updated while a case runs */
+#endif
+
 int main(int count, char **arguments) {
   (void)count, (void)arguments;
   setvbuf(stdout, NULL, _IOFBF, 1 << 16);
@@ -8,6 +12,7 @@ int main(int count, char **arguments) {
   test_start(arguments[1]);
 #endif
   int status = run();
+  if (getenv("TEST_VERSION")) printf("version %d\n", VERSION);
 #ifdef PLAIN
   return status;
 #else
