@@ -37,11 +37,12 @@ def test_storm_changes_nothing(case: Path, tmp_path: Path) -> None:
     expected = run([build(case, tmp_path, updateable=False)])
     program = build(case, tmp_path)
     logs = [tmp_path / f"storm-{every}" for every in STORMS]
-    storms = [
+    storms: list[list[str | Path]] = [
         ["env", f"UPSTARE_STORM={every}", f"UPSTARE_STORM_LOG={log}", program]
         for every, log in zip(STORMS, logs, strict=True)
     ]
-    for printed, every in zip(outcomes([[program], *storms]), ("no storm", *STORMS), strict=True):
+    commands: list[list[str | Path]] = [[program], *storms]
+    for printed, every in zip(outcomes(commands), ("no storm", *STORMS), strict=True):
         assert printed == expected, every
     assert " storms 0 " not in logs[0].read_text().splitlines()[-1]
 
