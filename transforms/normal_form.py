@@ -682,7 +682,8 @@ class NormalForm:
             if child.kind != "var":
                 continue
             if not head_done:
-                result.segments += self._specifiers(position, first_name, strip, variables)
+                operands = [c for c in child.children if c.end <= first_name]  # of typeof
+                result.segments += self._specifiers(position, first_name, strip, variables, operands)
                 head_done = True
             else:
                 result.segments.append(self.source.flat(position, child.target))
@@ -706,10 +707,20 @@ class NormalForm:
         result.defs -= result.uses
         return result
 
-    def _specifiers(self, start: int, end: int, strip: bool, variables: list[Node]) -> list[ir.Segment]:
-        text = self.source.flat(start, end)
+    def _specifiers(
+        self, start: int, end: int, strip: bool, variables: list[Node], operands: list[Node]
+    ) -> list[ir.Segment]:
+        segments = self._spliced(start, end, operands, {})
         if not any(v.target_kind == "local" for v in variables):
-            return [text]
+            return segments
+        result: list[ir.Segment] = []
+        for segment in segments:
+            result += self._storage(segment, strip) if isinstance(segment, str) else [segment]
+        return result
+
+    @staticmethod
+    def _storage(text: str, strip: bool) -> list[ir.Segment]:
+        """Specifiers without ``register``, and without ``const`` in the resume clone if ``strip``."""
         pieces: list[ir.Segment] = []
         word = ""
         for char in text + "\0":

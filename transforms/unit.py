@@ -81,6 +81,16 @@ class UnitTransform:
                 self.result.pinned[tree.name] = str(pin)
                 form = self._form(tree)
         self._rename(tree, form)
+        self._keep_out_of_line(tree)
+
+    def _keep_out_of_line(self, tree: FunctionTree) -> None:
+        """A function that calls what may unroll, but cannot be unrolled itself, must be seen on the stack as itself."""
+        if tree.pinned is None and tree.name not in self.result.pinned and not tree.noreturn:
+            return
+        hot = set(self.decisions.hot) | set(self.decisions.blocking)
+        if any(c.callee in hot or c.callee is None for c in tree.calls):
+            if b"inline" not in self.source.text[tree.start : tree.body.start]:
+                self.edits.append((tree.start, tree.start, "__attribute__((__noinline__)) "))
 
     def _form(self, tree: FunctionTree) -> NormalForm:
         return NormalForm(self.parsed, tree, self.decisions, self.types)

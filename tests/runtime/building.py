@@ -15,7 +15,17 @@ from upstare.points.table import build_table
 
 HERE = Path(__file__).parent
 RUNTIME = REPOSITORY / "c_runtime"
-FLAGS = ("-std=gnu11", "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-Wno-maybe-uninitialized", "-Wno-uninitialized", "-pthread")
+FLAGS = (
+    "-std=gnu11",
+    "-O2",
+    "-g",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-Wno-maybe-uninitialized",
+    "-Wno-uninitialized",
+    "-pthread",
+)
 WRAP = "-Wl,--wrap=__libc_start_main"
 ID = re.compile(r"RESUME\((?P<type>[^,]+),\s*(?P<id>[0-9a-f]{16})\)")
 SIZE = re.compile(r"#define FRAME_([0-9a-f]{16})\s+(\d+)")
@@ -72,7 +82,7 @@ def _information(description: Description, path: Path) -> Path:
     flag = int(description.scheme == "flag")
     path.write_text(
         '#include "upstare_abi.h"\n__attribute__((visibility("hidden"))) const struct upstare_image_info '
-        f'upstare_image_self = {{1, {flag}, {_braced(description.build)}, '
+        f"upstare_image_self = {{1, {flag}, {_braced(description.build)}, "
         f'"{description.program}", "{description.version}"}};\n'
     )
     return path

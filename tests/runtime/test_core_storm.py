@@ -23,7 +23,9 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], 
     return {(n, s): build(HERE / "core" / f"{n}.c", place, runtime, s) for n in names for s in SCHEMES}
 
 
-def start(program: Path, *arguments: object, storm: int = 0, log: Path | None = None) -> subprocess.CompletedProcess[str]:
+def start(
+    program: Path, *arguments: object, storm: int = 0, log: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     """Runs a program to its end."""
     env = dict(os.environ)
     if storm:

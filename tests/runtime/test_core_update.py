@@ -204,6 +204,24 @@ def test_thread_in_a_library(service: Service) -> None:
     assert service.runs(2)
 
 
+def test_threads_of_a_library_are_left_alone(service: Service) -> None:
+    service.tell("f")
+    service.tell("f")
+    client = service.connect()
+    assert client.update(service.patches["good"])["ok"]
+    assert service.runs(2)
+
+
+def test_library_that_calls_back_for_ever(service: Service) -> None:
+    service.tell("g")
+    time.sleep(0.1)
+    client = service.connect()
+    reply = client.update(service.patches["good"], 0.2)
+    assert not reply["ok"] and reply["kind"] == "timed_out"
+    assert "count()" in reply["detail"]
+    assert service.runs(1)
+
+
 def test_wrong_build(service: Service) -> None:
     client = service.connect()
     assert client.update(service.patches["good"])["ok"]

@@ -99,7 +99,7 @@ class Program:
         everything = self.options.placement != "default"
         able: set[tuple[int, str]] = set()
         for key, fact in self._functions.items():
-            if fact.pinned is not None or (fact.noreturn and not everything):
+            if fact.pinned is not None or fact.noreturn:
                 continue
             if everything or self._own_point(fact, blocking):
                 able.add(key)

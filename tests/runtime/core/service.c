@@ -134,6 +134,18 @@ RESUME(void *, 00000000000b0003) {
   dprintf(1, "v2 %d %d %ld %s turns %d greet %d extra %ld added %d\n", lines, more, config.limit, config.name, turns > 0, ((int (*)(void))slot)(), config.extra, added)
 #endif
 
+/* A library's thread: unknown to the runtime. */
+static void *foreign(void *argument) {
+  if (argument != NULL) count(argument);
+  for (;;) usleep(100000);
+  return NULL;
+}
+
+static void start_foreign(void *argument) {
+  pthread_t thread;
+  if (pthread_create(&thread, NULL, foreign, argument) != 0) dprintf(1, "no thread\n");
+}
+
 /* The directory to change the root to. */
 static const char *root = "";
 
@@ -143,6 +155,8 @@ static int obey(const char *buffer, long length) {
   if (buffer[0] == 'n') pointer = NULL;
   if (buffer[0] == 'o') calls_out = 1;
   if (buffer[0] == 'i') calls_out = 0;
+  if (buffer[0] == 'f') start_foreign(NULL);
+  if (buffer[0] == 'g') start_foreign((void *)1);
   if (buffer[0] == 'u' && (setgid(65534) != 0 || setuid(65534) != 0)) return 0;
   if (buffer[0] == 'c' && (chroot(root) != 0 || chdir("/") != 0)) return 0;
   return 1;
