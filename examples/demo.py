@@ -27,7 +27,7 @@ UPSTARE = [sys.executable, "-m", "upstare"]
 CONNECTIONS = 8
 RATE = 800
 
-console = Console(highlight=False)
+console = Console(highlight=False, soft_wrap=True)
 
 
 def show(command: str) -> None:

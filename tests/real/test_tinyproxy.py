@@ -11,7 +11,7 @@ import pytest
 
 from tests.support import tool
 from tests.support.build import Builder
-from tests.support.process import wait_until
+from tests.support.process import storms, wait_until
 from tests.support.tinyproxy import CRASH_HEADERS, FIXED, NEXT, RELEASED, ProxyLoad, Report, raw_request, running_proxy
 
 MEGABYTE = 1_000_000
@@ -92,14 +92,18 @@ def test_takes_the_fixes_under_load(tinyproxy: Builder, tmp_path: Path) -> None:
 @pytest.mark.parametrize("every", [1, 7, 1000])
 def test_serves_the_same_bytes_under_the_storm(tinyproxy: Builder, tmp_path: Path, every: int) -> None:
     sizes = [2 * MEGABYTE] * 3
+    log = tmp_path / "storm.log"
+    storm = {"UPSTARE_STORM": str(every), "UPSTARE_STORM_LOG": str(log)}
     with (
-        running_proxy(tinyproxy(RELEASED), tmp_path, UPSTARE_STORM=str(every)) as (program, port),
+        running_proxy(tinyproxy(RELEASED), tmp_path, env=storm) as (program, port),
         ProxyLoad(port, sizes, visitors=3, pace=1e9) as load,
     ):
         load.wait_for(lambda report: report.requests > 100 and report.downloads == 3, "100 requests", 300)
         report: Report = load.stop()
         assert report.errors == []
-        assert program.poll() is None, program.log()
+        program.child.terminate()
+        assert program.wait() == 0, program.log()
+    assert storms(log) > 3000 / every
 
 
 def test_names_what_stands_against_the_next_release(tinyproxy: Builder, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -49,13 +49,15 @@ def wait_for_port(port: int, process: Program, seconds: float = DEADLINE) -> Non
 class Program:
     """A child with its input open and its output kept, line by line, in the order it came."""
 
-    def __init__(self, command: Sequence[str | Path], cwd: Path | None = None, **env: str) -> None:
+    def __init__(
+        self, command: Sequence[str | Path], cwd: Path | None = None, env: Mapping[str, str] | None = None
+    ) -> None:
         self.child = subprocess.Popen(
             [str(part) for part in command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env=environment(**env),
+            env=environment(**(env or {})),
             cwd=cwd,
         )
         self.pid = self.child.pid
@@ -138,10 +140,17 @@ class Program:
                     pipe.close()
 
 
+def storms(log: Path) -> int:
+    """How many times stacks were taken down and built again, by the log that UPSTARE_STORM_LOG named."""
+    return sum(int(found) for found in re.findall(r"\bstorms (\d+)", log.read_text()))
+
+
 @contextlib.contextmanager
-def running(command: Sequence[str | Path], cwd: Path | None = None, **env: str) -> Iterator[Program]:
+def running(
+    command: Sequence[str | Path], cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> Iterator[Program]:
     """A program for the length of a block."""
-    program = Program(command, cwd, **env)
+    program = Program(command, cwd, env)
     try:
         yield program
     finally:
@@ -149,8 +158,10 @@ def running(command: Sequence[str | Path], cwd: Path | None = None, **env: str) 
 
 
 @contextlib.contextmanager
-def server(command: Sequence[str | Path], port: int, cwd: Path | None = None, **env: str) -> Iterator[Program]:
+def server(
+    command: Sequence[str | Path], port: int, cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> Iterator[Program]:
     """A server that listens on a port, for the length of a block."""
-    with running(command, cwd, **env) as program:
+    with running(command, cwd, env) as program:
         wait_for_port(port, program)
         yield program

@@ -13,7 +13,7 @@ import hashlib
 import socket
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,15 +56,17 @@ def build_tinyproxy(version: Version, directory: Path, updateable: bool = True, 
 
 
 @contextlib.contextmanager
-def running_proxy(executable: Path, directory: Path, clients: int = 200, **env: str) -> Iterator[tuple[Program, int]]:
+def running_proxy(
+    executable: Path, directory: Path, env: Mapping[str, str] | None = None
+) -> Iterator[tuple[Program, int]]:
     """The proxy in the foreground, and its port, for the length of a block."""
     port = free_port()
     config = directory / f"tinyproxy-{port}.conf"
     config.write_text(
-        f"Port {port}\nListen 127.0.0.1\nAllow 127.0.0.1\nTimeout 600\nMaxClients {clients}\n"
+        f"Port {port}\nListen 127.0.0.1\nAllow 127.0.0.1\nTimeout 600\nMaxClients 200\n"
         f'LogFile "{directory}/tinyproxy-{port}.log"\nLogLevel Info\n'
     )
-    with server([executable, "-d", "-c", config], port, cwd=directory, **env) as program:
+    with server([executable, "-d", "-c", config], port, cwd=directory, env=env) as program:
         yield program, port
 
 

@@ -34,7 +34,7 @@ MODES: dict[str, dict[str, str]] = {
     "strict": {"UPSTARE_POINTS": "strict"},
     "flag": {"UPSTARE_SCHEME": "flag"},
 }
-CHOSEN = os.environ.get("UPSTARE_TEST_MODES", "default").split(",")
+CHOSEN = os.environ.get("UPSTARE_TEST_MODES", ",".join(MODES)).split(",")
 
 
 def as_list(value: str | list[str] | None) -> list[str]:

@@ -12,7 +12,7 @@ import pytest
 from examples.kvload import Load, LoadReport
 from tests.support import tool
 from tests.support.build import Builder
-from tests.support.process import Program, free_port, server
+from tests.support.process import Program, free_port, server, storms
 
 
 def ask(port: int, *requests: str) -> list[str]:
@@ -116,19 +116,24 @@ def test_a_hundred_updates(kvserver: Builder, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("every", [1, 7, 1000])
-def test_serves_the_same_bytes_in_the_storm(kvserver: Builder, every: int) -> None:
+def test_serves_the_same_bytes_in_the_storm(kvserver: Builder, tmp_path: Path, every: int) -> None:
     port = free_port()
-    with server([kvserver("v2"), "-p", str(port)], port, UPSTARE_STORM=str(every)) as program:
+    log = tmp_path / "storm.log"
+    storm = {"UPSTARE_STORM": str(every), "UPSTARE_STORM_LOG": str(log)}
+    with server([kvserver("v2"), "-p", str(port)], port, env=storm) as program:
         with Load(port, connections=8, rate=300) as load:
             load.wait_for_replies(1500, seconds=120)
         check_lossless(load.report, program)
+        program.child.terminate()
+        assert program.wait() == 0
+    assert storms(log) > 5000 / every
 
 
 def test_updates_in_the_storm(kvserver: Builder, tmp_path: Path) -> None:
     patch = tmp_path / "2.upatch"
     tool.expect(tool.patch(kvserver("v1"), kvserver("v2"), patch))
     port = free_port()
-    with server([kvserver("v1"), "-p", str(port)], port, UPSTARE_STORM="50") as program:
+    with server([kvserver("v1"), "-p", str(port)], port, env={"UPSTARE_STORM": "50"}) as program:
         with Load(port, connections=8, rate=200) as load:
             for _ in range(5):
                 tool.expect(tool.apply(patch, program.pid), outcome="updated")
