@@ -26,8 +26,11 @@ static const struct ups_target *target_of(const struct scan *scan, uintptr_t wor
 
 static void begin_message(struct scan *scan, const struct ups_target *target) {
   scan->found = true;
-  ups_text_add(scan->why, "%s (%s) changes its type and would have to move, but it is pointed to from ",
-               target->move->name, target->move->old_type);
+  if (target->type != NULL)
+    ups_text_add(scan->why, "%s (%s) changes its type and would have to move, but it is pointed to from ", target->name,
+                 target->type);
+  else
+    ups_text_add(scan->why, "%s changes its type or is gone, but it is pointed to from ", target->name);
 }
 
 /* Words in [low, high). True: go on. */
@@ -137,7 +140,7 @@ static bool scan_memory(struct scan *scan, const struct extent *skip) {
   int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
   if (fd < 0) {
     ups_text_add(scan->why, "the process cannot see its own memory map, so pointers to %s cannot be looked for",
-                 scan->targets[0].move->name);
+                 scan->targets[0].name);
     scan->found = true;
     return false;
   }
@@ -159,14 +162,27 @@ static bool scan_memory(struct scan *scan, const struct extent *skip) {
 
 /* ---- Frames ----------------------------------------------------------------------------------------------------------------- */
 
+static bool kept_at(const struct ups_frame *f, uint32_t offset) {
+  for (const struct ups_kept *k = f->kept; k != NULL; k = k->next)
+    if (k->offset == offset) return true;
+  return false;
+}
+
+/* The data of a frame, without the addresses at the beginning of kept slots: those are ours, not the program's. */
+static bool scan_data(struct scan *scan, const struct ups_frame *f, const char *what) {
+  uintptr_t data = (uintptr_t)f->data;
+  for (uint32_t offset = 0; offset + 8 <= f->size; offset += 8)
+    if (!kept_at(f, offset) && !scan_words(scan, data + offset, data + offset + 8, what)) return false;
+  return true;
+}
+
 static bool scan_frames(struct scan *scan, struct ups_thread *t) {
   const struct ups_image *image = atomic_load(&ups_current);
   for (const struct ups_frame *f = t->outermost; f != NULL; f = f->inner) {
     struct ups_text what = {0};
     ups_text_add(&what, "a local variable of %s() (thread %d)", ups_image_name(image, f->position.function),
                  atomic_load(&t->tid));
-    uintptr_t data = (uintptr_t)f->data;
-    bool clear = scan_words(scan, data, data + f->size, ups_text_string(&what));
+    bool clear = scan_data(scan, f, ups_text_string(&what));
     for (const struct ups_kept *k = f->kept; clear && k != NULL; k = k->next)
       clear = scan_words(scan, k->address, k->address + k->size, ups_text_string(&what));
     ups_text_free(&what);

@@ -397,12 +397,74 @@ static bool pointed_to(struct upstare_context *context) {
   for (uint32_t i = 0; i < d->n_moves; i++) {
     const struct upstare_move *m = &d->moves[i];
     uintptr_t old = (uintptr_t)m->old_object;
-    if (old != 0 && m->old_size != 0) targets[count++] = (struct ups_target){old, old + m->old_size, m};
+    if (old != 0 && m->old_size != 0) targets[count++] = (struct ups_target){old, old + m->old_size, m->name, m->old_type};
   }
   bool found = ups_scan(targets, count, now.target->has_run ? 0 : now.target->bias, context->why);
   ups_unmap(targets);
   context->refused |= found;
   return found;
+}
+
+/* Does a kept object of an old frame go on at its address in the new frame? */
+static bool carried(const struct ups_frame *new, const struct ups_kept *k) {
+  const struct ups_table *table = atomic_load(&now.target->table);
+  for (const struct upstare_point *p = ups_image_point_of(now.target, new->position.function, new->position.point);
+       p != NULL; p = ups_image_point_next(now.target, p)) {
+    for (uint32_t i = 0; i < p->n_operands; i++) {
+      const struct upstare_operand *o = &table->operands[p->operand + i];
+      uintptr_t address;
+      if (o->kind != UPSTARE_OBJECT && o->kind != UPSTARE_POINTER) continue;
+      if ((uint64_t)o->offset + UPSTARE_KEPT_HEADER + o->size > new->size) continue;
+      memcpy(&address, new->data + o->offset, sizeof address);
+      if (address == k->address) return true;
+    }
+  }
+  return false;
+}
+
+#define LOCAL_NAME 96
+#define LOCALS_MOST 256
+
+struct locals {
+  struct ups_target targets[LOCALS_MOST];
+  char names[LOCALS_MOST][LOCAL_NAME];
+  size_t count;
+};
+
+/* Kept objects of a frame that do not go on where they are. False: too many. */
+static bool collect_locals(struct locals *l, const struct ups_frame *old, const struct ups_frame *new) {
+  if (old->position.function < UPS_RUNTIME_IDS) return true;
+  for (const struct ups_kept *k = old->kept; k != NULL; k = k->next) {
+    if (carried(new, k)) continue;
+    if (l->count == LOCALS_MOST) return false;
+    struct ups_text name = {0};
+    ups_text_add(&name, "a local variable (%lu bytes) of ", (unsigned long)k->size);
+    ups_name_position(&name, &old->position);
+    snprintf(l->names[l->count], LOCAL_NAME, "%s", ups_text_string(&name));
+    ups_text_free(&name);
+    l->targets[l->count] = (struct ups_target){k->address, k->address + k->size, l->names[l->count], NULL};
+    l->count++;
+  }
+  return true;
+}
+
+/* Local variables that get new storage, or are gone, must not be pointed to either. All frames are mapped. */
+static bool locals_pointed_to(struct upstare_context *context) {
+  struct locals *l = ups_map(sizeof *l);
+  bool all = l != NULL, found = false;
+  for (struct ups_thread *t = atomic_load(&ups_threads); all && t != NULL; t = t->next) {
+    if (atomic_load(&t->state) != UPS_UNROLLED) continue;
+    const struct ups_frame *new = t->mapped;
+    for (const struct ups_frame *old = t->outermost; all && old != NULL; old = old->inner, new = new->inner)
+      all = collect_locals(l, old, new);
+  }
+  if (!all)
+    upstare_refuse(context, "there is no memory to look for pointers to local variables");
+  else
+    found = ups_scan(l->targets, l->count, now.target->has_run ? 0 : now.target->bias, context->why);
+  context->refused |= found;
+  if (l != NULL) ups_unmap(l);
+  return found || !all;
 }
 
 static void reset_initials(void) {
@@ -467,6 +529,7 @@ static bool prepare(struct ups_report *report, void ***slots) {
   if (now.direction->n_moves != 0 && pointed_to(&context)) return false;
   reset_initials(); /* of objects that the old version does not have */
   if (!move_objects(&context, &report->moved) || !map_all(&context) || context.refused) return false;
+  if (locals_pointed_to(&context)) return false;
   if (now.backward) return true;
   *slots = saved_slots();
   if (*slots == NULL) upstare_refuse(&context, "there is no memory for the entries");

@@ -38,9 +38,9 @@ void ups_name_position(struct ups_text *text, const struct ups_position *positio
 
 /* ---- scan.c -------------------------------------------------------------------------------------------------------------- */
 
-struct ups_target { /* an object that moves */
+struct ups_target { /* an object that moves, or ceases to be */
   uintptr_t low, high;
-  const struct upstare_move *move;
+  const char *name, *type; /* type 0: a local variable, whose name says enough */
 };
 
 /* Does anything in the stopped program point into one of them? Then `why` says what. All threads unrolled. */
