@@ -41,23 +41,27 @@ def lines(path: Path, title: str, figures: dict[str, dict[str, dict[str, float]]
     """A picture of times over the number of connections: a line for each step, dashed for the floor."""
     figure, axes = _axes(title)
     connections = [int(n) for n in figures]
+    steps = [step for step in next(iter(figures.values())) if not step.startswith("floor_")]
+    colours = {step: f"C{i}" for i, step in enumerate(steps)}
     for step in next(iter(figures.values())):
         rows = [figures[str(n)][step] for n in connections]
-        style = "--" if step.startswith("floor") else "-"
-        [line] = axes.plot(connections, [row["median"] for row in rows], style, marker="o", label=step)
+        kind = step.removeprefix("floor_")
+        style = "--" if kind != step else "-"
+        label = kind.removesuffix("_us") + (" (bare signals)" if kind != step else "")
+        axes.plot(connections, [row["median"] for row in rows], style, marker="o", color=colours[kind], label=label)
         axes.fill_between(
             connections,
             [row["first_quarter"] for row in rows],
             [row["third_quarter"] for row in rows],
-            alpha=0.2,
-            color=line.get_color(),
+            alpha=0.15,
+            color=colours[kind],
         )
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     axes.set_xticks(connections, [str(n) for n in connections])
     axes.set_xlabel("connections")
     axes.set_ylabel("microseconds (median, quarters)")
-    axes.legend()
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
     figure.savefig(path, dpi=120, bbox_inches="tight")
 
 

@@ -77,4 +77,4 @@ def test_update(
     name = "pause-loaded" if loaded else "pause-idle"
     benchmark.extra_info.update(figures)
     write_json(results / f"{name}.json", figures)
-    lines(results / f"{name}.png", name, figures)
+    lines(results / f"{name}.png", f"An update of the example, {'loaded' if loaded else 'idle'}", figures)

@@ -57,14 +57,14 @@ def build_tinyproxy(version: Version, directory: Path, updateable: bool = True, 
 
 @contextlib.contextmanager
 def running_proxy(
-    executable: Path, directory: Path, env: Mapping[str, str] | None = None
+    executable: Path, directory: Path, log_level: str = "Info", env: Mapping[str, str] | None = None
 ) -> Iterator[tuple[Program, int]]:
     """The proxy in the foreground, and its port, for the length of a block."""
     port = free_port()
     config = directory / f"tinyproxy-{port}.conf"
     config.write_text(
         f"Port {port}\nListen 127.0.0.1\nAllow 127.0.0.1\nTimeout 600\nMaxClients 200\n"
-        f'LogFile "{directory}/tinyproxy-{port}.log"\nLogLevel Info\n'
+        f'LogFile "{directory}/tinyproxy-{port}.log"\nLogLevel {log_level}\n'
     )
     with server([executable, "-d", "-c", config], port, cwd=directory, env=env) as program:
         yield program, port
