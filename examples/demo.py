@@ -63,12 +63,12 @@ def microseconds(value: float | None) -> str:
     return "-" if value is None else f"{value:,.0f} µs" if value < 10_000 else f"{value / 1000:,.1f} ms"
 
 
-def report_update(data: dict[str, Any]) -> None:
+def report_update(done: str, data: dict[str, Any]) -> None:
     """One line on what an update did and how long it took."""
     [process] = data["processes"]
     times = ", ".join(f"{step} {microseconds(data[f'{step}_us'])}" for step in ("load", "stop", "transform", "resume"))
     console.print(
-        f"  {data['outcome']}: {process['threads']} threads, {process['frames']} frames, "
+        f"  {done}: {process['threads']} threads, {process['frames']} frames, "
         f"{process['moved_objects']} moved objects; {times}; [bold]pause {microseconds(data['pause_us'])}[/bold]"
     )
 
@@ -130,7 +130,7 @@ def main() -> int:
             ):
                 more = [str(patch)] if verb == "apply" else []
                 data = upstare(verb, *more, "--pid", str(pid), shown=shown)
-                report_update(data)
+                report_update("rolled back" if verb == "rollback" else "updated", data)
                 pauses.append(data["pause_us"])
                 load.wait_for_replies(1000, version)
             report = load.stop()
