@@ -21,9 +21,9 @@ enum upstare_phase { UPSTARE_AFTER = 0, UPSTARE_IN_CALL = 1 };
  * The data of a frame is one block of bytes, laid out by the transform (the version description has the layout).
  * A *value* slot holds the bytes of a variable at its offset.
  * A *kept* slot (array, or local whose address is taken) is 16-aligned: 8 bytes of address, 8 bytes unused, then the
- * bytes of the object. The address is where the object lives and goes on living; the runtime copies the bytes back to
- * it before the first resume clone runs. Address 0 means that the object gets new storage in the resumed frame (its
- * type changed): the resume clone then copies the bytes itself.
+ * bytes of the object. The address is where the object lives and goes on living: its bytes stay there all the time, and
+ * the runtime writes to them only if a mapping put other bytes into the slot. Address 0 means that the object gets new
+ * storage in the resumed frame (its type changed): the resume clone then copies the bytes itself.
  */
 #define UPSTARE_KEPT_HEADER 16u
 
@@ -93,7 +93,7 @@ struct upstare_point {
   uint16_t n_operands;
   uint16_t flags;   /* enum upstare_point_flags */
   int32_t next;     /* index of the point of the inlining function reached next, or UPSTARE_NEXT_* */
-  uint32_t part;    /* continuation chunks of one point: 0 for the last or only one; see docs/architecture.md */
+  uint32_t part;    /* chunks of one point, no-ops in a row: counts down to 0, the last or only one, which decides */
 };
 
 enum upstare_point_flags { UPSTARE_POINT_CALL = 1, UPSTARE_POINT_LOOP = 2, UPSTARE_POINT_ENTRY = 4 };

@@ -22,7 +22,7 @@
 #define STACK_BYTES ((size_t)1 << 20)
 #define MAGIC 0x4d435055u /* "UPCM" */
 #define COMMIT_PATIENCE_MS 10000
-#define GLANCE_PATIENCE_US 20000 /* for a look at the threads: they pause meanwhile */
+#define GLANCE_PATIENCE_US 50000 /* for a look at the threads: they pause meanwhile */
 
 enum op { STATUS = 1, LOAD, STOP, COMMIT, ABORT, ROLLBACK_PREPARE, BYE };
 
@@ -135,6 +135,11 @@ static void say_not_now(uint64_t nonce, const struct ups_glance *glance) {
 static bool unread(void) {
   struct pollfd state = {atomic_load(&conversation), POLLIN | POLLRDHUP, 0};
   return state.fd < 0 || syscall(SYS_poll, &state, 1, 0) != 0;
+}
+
+/* Nothing is to be said while threads are being stopped: it can only be ABORT, or the end of the coordinator. */
+bool ups_agent_called_off(void) {
+  return unread();
 }
 
 static void say_busy(uint64_t nonce) {

@@ -19,6 +19,9 @@
 #define VOTE_PATIENCE_US 200000u /* how long threads may move on from a position without a continuation */
 #define VOTE_FIRST_US 1000u
 #define REPORT_PATIENCE_US 20000u
+#define NUDGE_US 50000u
+#define LISTEN_US 10000u /* how long the coordinator may wait to be heard */
+#define FOREIGN_PATIENCE_US 50000u
 
 /* A thread of a library; written by its own handler (on_attention in agent.c) and by the agent. */
 struct ups_foreign ups_foreign[UPS_FOREIGN_MOST];
@@ -114,8 +117,11 @@ static unsigned known_tasks(void) {
   return count;
 }
 
-/* Has it blocked the reserved signal (or is it gone)? Then it does not answer, and is left alone. */
-static bool foreign_deaf(int tid) {
+/*
+ * A thread that is gone, or sleeps with the reserved signal blocked, does not answer, and is left alone. (One that runs
+ * with it blocked may just be in a handler of ours: it will answer in a moment.)
+ */
+static bool foreign_deaf(int tid, bool patient) {
   char path[64], text[4096];
   snprintf(path, sizeof path, "/proc/self/task/%d/status", tid);
   int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -124,8 +130,10 @@ static bool foreign_deaf(int tid) {
   close(fd);
   if (length <= 0) return true;
   text[length] = 0;
-  const char *blocked = strstr(text, "SigBlk:\t");
-  return blocked != NULL && (strtoull(blocked + 8, NULL, 16) >> (UPS_SIGNAL - 1) & 1) != 0;
+  const char *state = strstr(text, "State:\t"), *blocked = strstr(text, "SigBlk:\t");
+  if (state == NULL || blocked == NULL) return false;
+  if ((strtoull(blocked + 8, NULL, 16) >> (UPS_SIGNAL - 1) & 1) == 0) return false;
+  return patient ? true : state[7] != 'R';
 }
 
 /* True: no library's thread has a frame of the program's. */
@@ -136,6 +144,7 @@ static bool foreign_clear(uint64_t deadline, struct ups_foreign **culprit) {
   list_tasks(true);
   uint32_t n = atomic_load(&ups_foreign_count);
   for (uint32_t i = 0; i < n; i++) signal_thread(atomic_load(&ups_foreign[i].tid));
+  uint64_t patience = ups_now_us() + FOREIGN_PATIENCE_US;
   for (uint32_t i = 0; i < n; i++) {
     struct ups_foreign *f = &ups_foreign[i];
     for (;;) {
@@ -146,8 +155,8 @@ static bool foreign_clear(uint64_t deadline, struct ups_foreign **culprit) {
         *culprit = f;
         return false;
       }
-      if (foreign_deaf(atomic_load(&f->tid))) break;
       uint64_t now = ups_now_us();
+      if (foreign_deaf(atomic_load(&f->tid), now > patience)) break;
       if (now >= deadline) {
         *culprit = f;
         return false;
@@ -274,20 +283,29 @@ static bool init(struct ups_text *why) {
 
 enum ups_halt_result ups_halt_start(uint64_t deadline_us, ups_vote *vote, void *argument, struct ups_report *report) {
   struct ups_text *why = &report->reason;
-  uint64_t vote_until = 0, pause = VOTE_FIRST_US;
+  uint64_t vote_until = 0, pause = VOTE_FIRST_US, nudge = ups_now_us() + NUDGE_US;
   enum ups_halt_result result = UPS_HALT_REFUSED;
   if (!init(why)) goto cancel;
   for (;;) {
     uint32_t seen = atomic_load(&ups_stop.changes);
     uint64_t now = ups_now_us();
     struct ups_foreign *foreign = NULL;
+    result = UPS_HALT_CALLED_OFF;
+    if (ups_agent_called_off()) goto cancel;
     result = UPS_HALT_TIMED_OUT;
     if (running() != NULL) {
       if (now >= deadline_us) {
         blame_running(report);
         goto cancel;
       }
-      wait_change(seen, deadline_us);
+      /* A thread that found itself where it could not be left is asked again: it may wait for one that is parked. */
+      if (now >= nudge) {
+        for (struct ups_thread *t = atomic_load(&ups_threads); t != NULL; t = t->next)
+          if (state_of(t) == UPS_RUNNING) call_attention(t);
+        nudge = now + NUDGE_US;
+      }
+      uint64_t glance = now + LISTEN_US < nudge ? now + LISTEN_US : nudge;
+      wait_change(seen, glance < deadline_us ? glance : deadline_us);
     } else if (!all_consent(vote, argument, now < vote_until || vote_until == 0 ? pause : 0, why)) {
       result = UPS_HALT_REFUSED;
       if (vote_until == 0) vote_until = now + VOTE_PATIENCE_US < deadline_us ? now + VOTE_PATIENCE_US : deadline_us;

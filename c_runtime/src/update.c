@@ -265,6 +265,10 @@ void ups_update_stop(uint64_t deadline_us, struct ups_report *report) {
     case UPS_HALT_DONE: break;
     case UPS_HALT_TIMED_OUT: report->kind = "timed_out"; break;
     case UPS_HALT_REFUSED: report->kind = "refused"; break;
+    case UPS_HALT_CALLED_OFF:
+      fail(report, "refused", "the coordinator called the update off");
+      now.state = IDLE;
+      return;
   }
   if (report->kind != NULL) {
     record(report->kind, report, atomic_load(&ups_current), now.target);

@@ -9,7 +9,7 @@
 
 /* ---- halt.c: the agent's side of a stop --------------------------------------------------------------------------------- */
 
-enum ups_halt_result { UPS_HALT_DONE, UPS_HALT_TIMED_OUT, UPS_HALT_REFUSED };
+enum ups_halt_result { UPS_HALT_DONE, UPS_HALT_TIMED_OUT, UPS_HALT_CALLED_OFF, UPS_HALT_REFUSED };
 
 /* Is a frame at this position acceptable? If not, `why` is told. */
 typedef bool ups_vote(const struct ups_position *position, void *argument, struct ups_text *why);
@@ -28,6 +28,10 @@ struct ups_halt_counts {
 };
 struct ups_halt_counts ups_halt_describe(struct ups_text *list);
 void ups_halt_count(struct ups_halt_counts *counts);
+
+/* ---- agent.c ------------------------------------------------------------------------------------------------------------- */
+
+bool ups_agent_called_off(void); /* the coordinator has gone, or said something while threads were being stopped. agent */
 
 /* ---- names.c ------------------------------------------------------------------------------------------------------------- */
 

@@ -62,7 +62,6 @@ def program(patch: Path) -> Iterator[Program]:
         yield target
 
 
-@pytest.mark.xfail(reason="the agent does not listen while it stops threads: they wait until the deadline")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda n: n.name)
 def test_called_off(patch: Path, program: Program, number: signal.Signals) -> None:
     command = [*tool.UPSTARE, "apply", str(patch), "--pid", str(program.pid), "--timeout", str(LONG)]
