@@ -409,9 +409,21 @@ static bool pointed_to(struct upstare_context *context) {
   return found;
 }
 
-/* Does a kept object of an old frame go on at its address in the new frame? */
-static bool carried(const struct ups_frame *new, const struct ups_kept *k) {
+static unsigned mentions(const struct ups_frame *f, uintptr_t address) {
+  unsigned count = 0;
+  for (uint32_t offset = 0; offset + 8 <= f->size; offset += UPSTARE_KEPT_HEADER) {
+    uintptr_t word;
+    memcpy(&word, f->data + offset, sizeof word);
+    count += word == address;
+  }
+  return count;
+}
+
+/* Does a kept object of an old frame go on at its address in the new frame? In the flag scheme the table does not know
+ * the slots; there, an address that begins a kept slot no more is found fewer times than before. */
+static bool carried(const struct ups_frame *old, const struct ups_frame *new, const struct ups_kept *k) {
   const struct ups_table *table = atomic_load(&now.target->table);
+  if (table->header->scheme == UPSTARE_SCHEME_FLAG) return mentions(new, k->address) >= mentions(old, k->address);
   for (const struct upstare_point *p = ups_image_point_of(now.target, new->position.function, new->position.point);
        p != NULL; p = ups_image_point_next(now.target, p)) {
     for (uint32_t i = 0; i < p->n_operands; i++) {
@@ -439,7 +451,7 @@ struct locals {
 static bool collect_locals(struct locals *l, const struct ups_frame *old, const struct ups_frame *new) {
   if (old->position.function < UPS_RUNTIME_IDS) return true;
   for (const struct ups_kept *k = old->kept; k != NULL; k = k->next) {
-    if (carried(new, k)) continue;
+    if (carried(old, new, k)) continue;
     if (l->count == LOCALS_MOST) return false;
     struct ups_text name = {0};
     ups_text_add(&name, "a local variable (%lu bytes) of ", (unsigned long)k->size);
