@@ -60,7 +60,8 @@ static uint32_t arm(bool on) {
   upstare_flag = on;
   for (uint32_t i = 0; i < atomic_load(&ups_images_count); i++) {
     struct ups_image *image = atomic_load(&ups_images[i]);
-    if (on ? image == atomic_load(&ups_current) : atomic_load(&image->armed) != 0) failed += ups_points_arm(image, on);
+    /* Older versions too: if a thread is in one after all, it shall find out that it cannot be stopped there. */
+    if (on ? image->has_run : atomic_load(&image->armed) != 0) failed += ups_points_arm(image, on);
   }
   return failed;
 }

@@ -149,7 +149,7 @@ struct ups_thread {
   /* The last walk of this stack. Own thread, or the agent while state is PARKED. Innermost first. */
   struct ups_position *positions;
   uint32_t n_positions, room_positions;
-  uint32_t old_frames;         /* those that are not of the current version's image */
+  uint32_t old_frames;         /* those that are not of the current version */
   uintptr_t walk_sp;           /* stack pointer where the walk began */
   size_t walk_bytes;           /* memory that the frames will need */
 

@@ -44,9 +44,20 @@ static bool push(struct ups_thread *self, uint64_t function, uint32_t point) {
   return true;
 }
 
+/* Is this code of the version that runs? (There may be two forms of it: the executable, and a patch that led back.) A
+ * thread of a library may have called an older one through a pointer of its own; its frames mean other things. */
+static bool of_current_version(const struct ups_image *image) {
+  const struct ups_image *current = atomic_load(&ups_current);
+  return image == current || memcmp(image->info->build, current->info->build, sizeof image->info->build) == 0;
+}
+
 /* The frames that come down from the point `index` on until the physical function has returned. */
 static bool push_chain(struct ups_thread *self, const struct ups_image *image, int32_t index) {
   const struct ups_table *t = atomic_load_explicit(&image->table, memory_order_acquire);
+  if (!of_current_version(image)) {
+    self->old_frames++;
+    return false;
+  }
   for (uint32_t steps = 0; steps <= t->header->n_points; steps++) {
     const struct upstare_point *p = &t->points[index];
     if (p->part > 0) { /* the next no-op is the next chunk of the same point; the last one decides */
@@ -60,7 +71,6 @@ static bool push_chain(struct ups_thread *self, const struct ups_image *image, i
     }
     const struct upstare_function *f = ups_image_function(image, p->function);
     if (f == NULL || f->resume == 0 || !push(self, p->function, p->point)) return false;
-    self->old_frames += image != atomic_load(&ups_current);
     /* The flag scheme does not say how many objects a frame keeps; 16 bytes of slot each is the least. */
     size_t kept = p->label != 0 ? p->n_operands : f->frame_size / UPSTARE_KEPT_HEADER;
     self->walk_bytes += FRAME_BYTES + f->frame_size + kept * sizeof(struct ups_kept);

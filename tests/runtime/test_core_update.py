@@ -222,6 +222,19 @@ def test_library_that_calls_back_for_ever(service: Service) -> None:
     assert service.runs(1)
 
 
+def test_thread_in_an_older_version(service: Service) -> None:
+    client = service.connect()
+    assert client.update(service.patches["good"])["ok"]
+    assert service.runs(2)
+    service.say("t")
+    service.lines, service.more = service.lines + 1, service.more + 2
+    time.sleep(0.1)
+    reply = client.roll_back(0.2)
+    assert not reply["ok"] and reply["kind"] == "timed_out"
+    assert "count()" in reply["detail"]
+    assert service.runs(2)
+
+
 def test_wrong_build(service: Service) -> None:
     client = service.connect()
     assert client.update(service.patches["good"])["ok"]
