@@ -105,7 +105,7 @@ static _Unwind_Reason_Code step(struct _Unwind_Context *context, void *argument)
     self->walk_sp = sp;
     if (walk->point != 0) { /* of the flag scheme: which one it is we learn when it saves its frame */
       const struct ups_image *image = ups_image_at(ip);
-      if (image == NULL) blame(walk, ip, sp);
+      if (image == NULL || !of_current_version(image)) blame(walk, ip, sp);
       return _URC_NO_REASON;
     }
   }
