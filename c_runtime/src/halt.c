@@ -222,7 +222,9 @@ static void add_culprit(struct ups_report *report, int tid, uintptr_t blocker, u
     ups_text_add(why, "()");
   } else if (caller != 0) {
     ups_name_code(why, caller);
-    ups_text_add(why, "(), which reached no update point");
+    const struct ups_image *image = ups_image_at(caller);
+    ups_text_add(why, image != NULL && !ups_image_is_current(image) ? "(), which is of an older version"
+                                                                    : "(), where it reached no update point");
   } else if (blocker != 0) {
     ups_name_code(why, blocker);
     ups_text_add(why, ", with nothing of the program below it");

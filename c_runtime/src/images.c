@@ -194,6 +194,11 @@ struct ups_image *ups_image_at(uintptr_t address) {
   return NULL;
 }
 
+bool ups_image_is_current(const struct ups_image *image) {
+  const struct ups_image *current = atomic_load(&ups_current);
+  return image == current || memcmp(image->info->build, current->info->build, sizeof image->info->build) == 0;
+}
+
 int32_t ups_image_point(const struct ups_image *image, uintptr_t address) {
   const struct ups_table *t = atomic_load_explicit(&image->table, memory_order_acquire);
   uint64_t wanted = address - image->bias;

@@ -50,6 +50,10 @@ bool ups_image_read_self(struct ups_image *image);
 const struct ups_table *ups_table_open(const unsigned char *bytes, size_t size, const char **why);
 bool ups_image_set_table(struct ups_image *image, const struct ups_table *table);
 
+/* Is this code of the version that runs? (There may be two forms of it: the executable, and a patch that led back.) A
+ * thread of a library may have called an older one through a pointer of its own; its frames mean other things. any. */
+bool ups_image_is_current(const struct ups_image *image);
+
 /* The image whose transformed text the address is in, null: none. any. */
 struct ups_image *ups_image_at(uintptr_t address);
 

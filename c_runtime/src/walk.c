@@ -44,17 +44,10 @@ static bool push(struct ups_thread *self, uint64_t function, uint32_t point) {
   return true;
 }
 
-/* Is this code of the version that runs? (There may be two forms of it: the executable, and a patch that led back.) A
- * thread of a library may have called an older one through a pointer of its own; its frames mean other things. */
-static bool of_current_version(const struct ups_image *image) {
-  const struct ups_image *current = atomic_load(&ups_current);
-  return image == current || memcmp(image->info->build, current->info->build, sizeof image->info->build) == 0;
-}
-
 /* The frames that come down from the point `index` on until the physical function has returned. */
 static bool push_chain(struct ups_thread *self, const struct ups_image *image, int32_t index) {
   const struct ups_table *t = atomic_load_explicit(&image->table, memory_order_acquire);
-  if (!of_current_version(image)) {
+  if (!ups_image_is_current(image)) {
     self->old_frames++;
     return false;
   }
@@ -81,12 +74,14 @@ static bool push_chain(struct ups_thread *self, const struct ups_image *image, i
   return false;
 }
 
-static void blame(struct walk *walk, uintptr_t address, uintptr_t sp) {
+/* The frame that is in the way: a library's (then who called it is looked for further down), or one of the program's. */
+static _Unwind_Reason_Code blame(struct walk *walk, const struct ups_image *image, uintptr_t address, uintptr_t sp) {
   struct ups_thread *self = walk->self;
   walk->culprit = true;
-  atomic_store_explicit(&self->blocker, address, memory_order_relaxed);
-  atomic_store_explicit(&self->blocker_caller, 0, memory_order_relaxed);
+  atomic_store_explicit(&self->blocker, image == NULL ? address : 0, memory_order_relaxed);
+  atomic_store_explicit(&self->blocker_caller, image == NULL ? 0 : address, memory_order_relaxed);
   self->blocker_sp = sp;
+  return image == NULL ? _URC_NO_REASON : _URC_END_OF_STACK;
 }
 
 static _Unwind_Reason_Code step(struct _Unwind_Context *context, void *argument) {
@@ -97,7 +92,7 @@ static _Unwind_Reason_Code step(struct _Unwind_Context *context, void *argument)
     if (walk->image != NULL) {
       if (ip != walk->pc || sp != walk->sp) return _URC_NO_REASON;
       walk->found = true;
-      if (!push_chain(self, walk->image, (int32_t)walk->point)) blame(walk, ip, sp);
+      if (!push_chain(self, walk->image, (int32_t)walk->point)) return blame(walk, walk->image, ip, sp);
       return _URC_NO_REASON;
     }
     if (ups_in_runtime(ip)) return _URC_NO_REASON;
@@ -105,8 +100,7 @@ static _Unwind_Reason_Code step(struct _Unwind_Context *context, void *argument)
     self->walk_sp = sp;
     if (walk->point != 0) { /* of the flag scheme: which one it is we learn when it saves its frame */
       const struct ups_image *image = ups_image_at(ip);
-      if (image == NULL || !of_current_version(image)) blame(walk, ip, sp);
-      return _URC_NO_REASON;
+      return image == NULL || !ups_image_is_current(image) ? blame(walk, image, ip, sp) : _URC_NO_REASON;
     }
   }
   const struct ups_image *image = ups_image_at(ip);
@@ -121,11 +115,7 @@ static _Unwind_Reason_Code step(struct _Unwind_Context *context, void *argument)
   }
   const struct upstare_return *r = image == NULL ? NULL : ups_image_return(image, ip);
   if (r == NULL || r->point == UPSTARE_NEXT_UNKNOWN || (r->point >= 0 && !push_chain(self, image, r->point)))
-    blame(walk, ip, sp);
-  if (walk->culprit && image != NULL) { /* transformed, but not to be left here */
-    atomic_store_explicit(&self->blocker_caller, ip, memory_order_relaxed);
-    return _URC_END_OF_STACK;
-  }
+    return blame(walk, image, ip, sp);
   return _URC_NO_REASON;
 }
 
@@ -136,7 +126,7 @@ static enum ups_walk_result run(struct walk *walk) {
   atomic_fetch_add_explicit(&ups_stop.walks, 1, memory_order_relaxed);
   _Unwind_Backtrace(step, walk);
   if (walk->complete) return UPS_WALK_COMPLETE;
-  if (!walk->culprit) blame(walk, 0, self->walk_sp);
+  if (!walk->culprit) blame(walk, NULL, 0, self->walk_sp);
   atomic_fetch_add_explicit(&ups_stop.refusals, 1, memory_order_relaxed);
   return UPS_WALK_INCOMPLETE;
 }
