@@ -15,10 +15,11 @@ void *ups_arena_take(struct ups_chunk **arena, size_t size);
 bool ups_arena_reserve(struct ups_chunk **arena, size_t size); /* the next pieces, `size` in all, will not fail. any. */
 void ups_arena_reset(struct ups_chunk **arena); /* gives up everything in it, keeps one chunk for the next time. any. */
 
-/* Size of the mapping of ups_map that the address is in, its end to `end`; 0: in none. agent. */
-size_t ups_map_end(uintptr_t address, uintptr_t *end);
-
-void ups_map_next(uintptr_t address, uintptr_t *next); /* lowers `next` to the first mapping above the address. agent. */
+/* The mappings of ups_map, at most `room` of them; how many there are. agent. */
+struct ups_extent {
+  uintptr_t low, high;
+};
+size_t ups_map_list(struct ups_extent *list, size_t room);
 
 /* Around fork. In PREPARE all signals are blocked already. */
 enum ups_fork { UPS_FORK_PREPARE, UPS_FORK_PARENT, UPS_FORK_CHILD };

@@ -109,25 +109,13 @@ void ups_unmap(void *memory) {
   munmap(map, map->size);
 }
 
-size_t ups_map_end(uintptr_t address, uintptr_t *end) {
-  size_t size = 0;
+size_t ups_map_list(struct ups_extent *list, size_t room) {
+  size_t count = 0;
   ups_lock(&maps_lock);
-  for (const struct map *map = maps; map != NULL; map = map->next) {
-    if (address >= (uintptr_t)map && address < (uintptr_t)map + map->size) {
-      size = map->size;
-      *end = (uintptr_t)map + map->size;
-      break;
-    }
-  }
+  for (const struct map *map = maps; map != NULL; map = map->next, count++)
+    if (count < room) list[count] = (struct ups_extent){(uintptr_t)map, (uintptr_t)map + map->size};
   ups_unlock(&maps_lock);
-  return size;
-}
-
-void ups_map_next(uintptr_t address, uintptr_t *next) {
-  ups_lock(&maps_lock);
-  for (const struct map *map = maps; map != NULL; map = map->next)
-    if ((uintptr_t)map > address && (uintptr_t)map < *next) *next = (uintptr_t)map;
-  ups_unlock(&maps_lock);
+  return count;
 }
 
 bool ups_arena_reserve(struct ups_chunk **arena, size_t size) {

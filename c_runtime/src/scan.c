@@ -10,12 +10,16 @@
 
 #include "update.h"
 
+#define AGENT_BELOW ((uintptr_t)65536) /* of the agent's stack, deeper calls than from here */
+
 struct scan {
   const struct ups_target *targets; /* sorted by address */
   size_t count;
   uintptr_t low, high; /* of all of them */
   struct ups_text *why;
   bool found;
+  struct ups_extent *left_out; /* memory that is not scanned: sorted by address */
+  size_t n_left_out;
 };
 
 static const struct ups_target *target_of(const struct scan *scan, uintptr_t word) {
@@ -53,49 +57,80 @@ static bool scan_words(struct scan *scan, uintptr_t low, uintptr_t high, const c
 
 /* ---- What is not scanned ------------------------------------------------------------------------------------------------ */
 
-/* If `address` is in memory to leave out, the end of that; else 0, and `next` is where the next such piece may begin. */
-static uintptr_t left_out(uintptr_t address, uintptr_t *next) {
-  uintptr_t end;
-  if (ups_map_end(address, &end) != 0) return end;
+static void sift(struct ups_extent *list, size_t root, size_t count) {
+  for (size_t child; (child = 2 * root + 1) < count; root = child) {
+    if (child + 1 < count && list[child].low < list[child + 1].low) child++;
+    if (list[root].low >= list[child].low) return;
+    struct ups_extent swap = list[root];
+    list[root] = list[child];
+    list[child] = swap;
+  }
+}
+
+static void sort(struct ups_extent *list, size_t n) {
+  for (size_t i = n / 2; i-- > 0;) sift(list, i, n);
+  for (size_t i = n; i-- > 1;) {
+    struct ups_extent swap = list[0];
+    list[0] = list[i];
+    list[i] = swap;
+    sift(list, 0, i);
+  }
+}
+
+/* The runtime's memory, the dead parts of the threads' stacks, and the agent's stack near here: on it are copies of the
+ * tables of what moves. */
+static bool list_left_out(struct scan *scan) {
+  size_t room = ups_map_list(NULL, 0) + 8 + (size_t)ups_threads_count() * UPS_REGIONS;
+  struct ups_extent *list = scan->left_out = ups_map(room * sizeof *list);
+  if (list == NULL) {
+    ups_text_add(scan->why, "there is no memory to look for pointers to what moves");
+    scan->found = true;
+    return false;
+  }
+  size_t n = ups_map_list(list, room);
+  uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+  list[n++] = (struct ups_extent){here - AGENT_BELOW, (uintptr_t)pthread_self()}; /* which is at the stack's top */
   for (struct ups_thread *t = atomic_load(&ups_threads); t != NULL; t = t->next) {
     if (atomic_load(&t->state) == UPS_FREE) continue;
-    for (int i = 0; i < UPS_REGIONS; i++) {
-      const struct ups_region *region = &t->regions[i];
-      if (region->high == 0) continue;
-      if (address >= region->low && address < region->high) return region->high;
-      if (region->low > address && region->low < *next) *next = region->low;
-    }
+    for (int i = 0; i < UPS_REGIONS && n < room; i++)
+      if (t->regions[i].high != 0) list[n++] = (struct ups_extent){t->regions[i].low, t->regions[i].high};
   }
-  uintptr_t here = (uintptr_t)__builtin_frame_address(0); /* the agent's stack: below are copies of the tables */
-  if (address >= here - 65536 && address < here + 65536) return here + 65536;
-  if (here - 65536 > address && here - 65536 < *next) *next = here - 65536;
-  ups_map_next(address, next);
-  return 0;
+  sort(list, n);
+  scan->n_left_out = n;
+  return true;
+}
+
+/* The first of them that ends above the address (they do not overlap, or only end to end). */
+static size_t first_left_out(const struct scan *scan, uintptr_t address) {
+  size_t low = 0, high = scan->n_left_out;
+  while (low < high) {
+    size_t middle = low + (high - low) / 2;
+    if (scan->left_out[middle].high <= address)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low;
 }
 
 static bool scan_range(struct scan *scan, uintptr_t low, uintptr_t high, const char *what) {
-  while (low < high) {
-    uintptr_t next = high;
-    uintptr_t end = left_out(low, &next);
-    if (end != 0) {
-      low = end;
-      continue;
+  for (size_t i = first_left_out(scan, low); low < high; i++) {
+    uintptr_t end = high, next = high;
+    if (i < scan->n_left_out && scan->left_out[i].low < high) {
+      end = scan->left_out[i].low;
+      next = scan->left_out[i].high;
     }
-    if (!scan_words(scan, low, next, what)) return false;
-    low = next;
+    if (low < end && !scan_words(scan, low, end, what)) return false;
+    if (next > low) low = next;
   }
   return true;
 }
 
 /* ---- The program's memory ------------------------------------------------------------------------------------------------- */
 
-struct extent {
-  uintptr_t low, high;
-};
-
 /* The images that have not run yet, in the current version's eyes: their data is nobody's. */
 static int extent_of_image(struct dl_phdr_info *info, size_t size, void *argument) {
-  struct extent *e = argument;
+  struct ups_extent *e = argument;
   (void)size;
   if (info->dlpi_addr != e->low) return 0;
   for (int i = 0; i < info->dlpi_phnum; i++) {
@@ -121,7 +156,7 @@ static const char *parse_hex(const char *text, uintptr_t *value) {
 }
 
 /* One line of /proc/self/maps. */
-static bool scan_line(struct scan *scan, const char *line, const struct extent *skip) {
+static bool scan_line(struct scan *scan, const char *line, const struct ups_extent *skip) {
   uintptr_t low, high;
   const char *at = parse_hex(line, &low);
   if (*at++ != '-') return true;
@@ -132,7 +167,7 @@ static bool scan_line(struct scan *scan, const char *line, const struct extent *
   return scan_range(scan, low, high, what);
 }
 
-static bool scan_memory(struct scan *scan, const struct extent *skip) {
+static bool scan_memory(struct scan *scan, const struct ups_extent *skip) {
   struct ups_text maps = {0};
   char piece[4096];
   ssize_t length;
@@ -193,7 +228,7 @@ static bool scan_frames(struct scan *scan, struct ups_thread *t) {
 
 bool ups_scan(const struct ups_target *targets, size_t count, uintptr_t new_image, struct ups_text *why) {
   struct scan scan = {.targets = targets, .count = count, .low = UINTPTR_MAX, .why = why};
-  struct extent skip = {new_image, 0};
+  struct ups_extent skip = {new_image, 0};
   for (size_t i = 0; i < count; i++) {
     if (targets[i].low < scan.low) scan.low = targets[i].low;
     if (targets[i].high > scan.high) scan.high = targets[i].high;
@@ -202,6 +237,7 @@ bool ups_scan(const struct ups_target *targets, size_t count, uintptr_t new_imag
   for (struct ups_thread *t = atomic_load(&ups_threads); t != NULL; t = t->next)
     if (atomic_load(&t->state) == UPS_UNROLLED && !scan_frames(&scan, t)) return true;
   if (new_image != 0) dl_iterate_phdr(extent_of_image, &skip);
-  scan_memory(&scan, &skip);
+  if (list_left_out(&scan)) scan_memory(&scan, &skip);
+  ups_unmap(scan.left_out);
   return scan.found;
 }
