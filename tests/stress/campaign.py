@@ -42,8 +42,8 @@ def _run(command: list[str], seconds: float, **environment: str) -> tuple[int, s
     return done.returncode, done.stdout
 
 
-def try_program(seed: int, directory: Path, optimise: str = "-O2") -> Outcome:
-    """Generate, build and compare one program."""
+def try_program(seed: int, directory: Path, optimise: str = "-O2", patience: float = 60) -> Outcome:
+    """Generate, build and compare one program; a run under the storm may take ``patience`` seconds."""
     source = directory / f"r{seed}.c"
     made = subprocess.run(
         ["csmith", "--seed", str(seed), "--no-packed-struct", "--max-funcs", "6", "-o", str(source)],
@@ -70,7 +70,7 @@ def try_program(seed: int, directory: Path, optimise: str = "-O2") -> Outcome:
             continue
         for storm in STORMS:
             environment = {"UPSTARE_STORM": storm} if storm else {}
-            result = _run([str(program)], 60, **environment)
+            result = _run([str(program)], patience, **environment)
             if result is None:
                 outcome.state = "slow"
             elif result != expected:
