@@ -16,8 +16,9 @@ from collections.abc import Sequence
 
 from transforms import ir
 from transforms.frames import Frame
-from transforms.normal_form import NormalForm, Temporary, c_type, copy_of
+from transforms.normal_form import NormalForm
 from transforms.points import point_text, pointer_name
+from transforms.temporaries import Temporary, c_type, copy_of
 from upstare.frontend.functions import Local
 
 

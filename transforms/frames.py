@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from clang.cindex import TypeKind
 
 from transforms import ir
-from transforms.normal_form import NormalForm, Temporary
+from transforms.normal_form import NormalForm
+from transforms.temporaries import Pin, Temporary
 from upstare.frontend.functions import Local, va_extents, va_starts
 from upstare.frontend.nodes import Node
 from upstare.frontend.source import SourceText
@@ -82,8 +83,6 @@ class Frame:
         return isinstance(variable, Temporary) or variable.scope[0] <= point.offset < variable.scope[1]
 
     def _check_arguments(self, point: ir.Point, starts: list[Node], source: SourceText) -> None:
-        from transforms.normal_form import Pin
-
         loops = [loop.node for loop in self.form.tree.loops if loop.node.start <= point.offset < loop.node.end]
         for start in starts:
             if start.start > point.offset or any(loop.start <= start.start < loop.end for loop in loops):
@@ -93,8 +92,6 @@ class Frame:
 
     @staticmethod
     def _check_list(local: Local, point: ir.Point, lists: list[tuple[int, int]], source: SourceText) -> None:
-        from transforms.normal_form import Pin
-
         if local.parameter or any(begin <= point.offset < end for begin, end in lists):
             raise Pin(
                 f"{source.where(point.offset)}: a variable argument list is in use in a call that can be interrupted"

@@ -18,7 +18,8 @@ from transforms.clones import print_clones
 from transforms.decisions import Decisions
 from transforms.frames import Frame
 from transforms.liveness import Liveness
-from transforms.normal_form import NormalForm, Pin
+from transforms.normal_form import NormalForm
+from transforms.temporaries import Pin
 from upstare.errors import NotUpdatable
 from upstare.frontend.functions import FunctionTree, mutable
 from upstare.frontend.nodes import Node, Parsed

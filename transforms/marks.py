@@ -1,0 +1,111 @@
+"""Where points go in one function: the calls that may unroll, and the loops that get a point of their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transforms import ir
+from transforms.decisions import Decisions
+from transforms.temporaries import Temporary
+from upstare.frontend.functions import FunctionTree, va_starts
+from upstare.frontend.nodes import Node, Parsed
+from upstare.frontend.types import TypeTable
+
+
+class Marks:
+    """Marks the tree of one function."""
+
+    def __init__(self, parsed: Parsed, tree: FunctionTree, decisions: Decisions, types: TypeTable) -> None:
+        self.parsed, self.tree, self.decisions, self.types = parsed, tree, decisions, types
+        self.source = parsed.source
+        self.temporaries: dict[int, Temporary] = {}
+        self.points: list[ir.Point] = []
+        self.externs: dict[str, str] = {}  # C name -> declaration to put at the start of the body
+        self.uses_name = False
+        self._path: list[str] = []
+        self._continues: list[list[str | None]] = []
+        self._labels = 0
+        self._hot_names = set(decisions.hot)
+        self._hot_types = set(decisions.hot_types)
+        self._blocking = set(decisions.blocking)
+        self._redirects = set(decisions.redirects)
+        self._loop_points = {id(loop) for loop in self._loops_with_points()}
+    def mark(self) -> None:
+        """Set ``hot`` and ``hot_call`` on the tree."""
+        for call in self.tree.calls:
+            if call.doomed and self.decisions.placement == "default":
+                continue
+            if call.callee is not None:
+                hot = call.callee in self._hot_names or call.callee in self._blocking
+            else:
+                hot = self.types.key(call.ctype) in self._hot_types
+            if hot and not self._unevaluated(call.node):
+                node: Node | None = call.node
+                call.node.hot_call = True
+                while node is not None and not node.hot:
+                    node.hot = True
+                    node = self.tree.parent(node)
+        for node in self.tree.body.walk():
+            if id(node) in self._loop_points:
+                up: Node | None = node
+                while up is not None and not up.hot:
+                    up.hot = True
+                    up = self.tree.parent(up)
+
+    def _unevaluated(self, node: Node) -> bool:
+        parent = self.tree.parent(node)
+        while parent is not None:
+            if parent.kind == "sizeof":
+                return True
+            parent = self.tree.parent(parent)
+        return False
+
+    def _loops_with_points(self) -> list[Node]:
+        result = []
+        starts = va_starts(self.tree)
+        for loop in self.tree.loops:
+            if any(_inside(start, loop.node) for start in starts):
+                continue  # a frame that is resumed here would begin to read arguments that it no longer has
+            if self.decisions.placement != "default":
+                result.append(loop.node)
+                continue
+            calls = [c for c in self.tree.calls if self._would_be_hot(c) and _inside(c.node, loop.node)]
+            if loop.why and (not loop.inner or calls):
+                continue
+            if any(self._always_runs(c.node, loop.node) for c in calls):
+                continue
+            result.append(loop.node)
+        return result
+
+    def _would_be_hot(self, call: Any) -> bool:
+        if call.doomed:
+            return False
+        if call.callee is not None:
+            return call.callee in self._hot_names or call.callee in self._blocking
+        return self.types.key(call.ctype) in self._hot_types
+
+    def _always_runs(self, node: Node, loop: Node) -> bool:
+        """Whether each turn of the loop surely evaluates ``node``: nothing conditional between them."""
+        cond = loop.parts.get("cond")
+        child, parent = node, self.tree.parent(node)
+        while parent is not None and parent is not loop:
+            if parent.kind in ("if", "switch", "for", "while", "do", "cond", "elvis") and child is not parent.parts.get(
+                "cond"
+            ):
+                return False
+            if parent.kind == "binary" and parent.op in ("&&", "||") and child is not parent.children[0]:
+                return False
+            if parent.kind == "compound":
+                for before in parent.children:
+                    if before is child:
+                        break
+                    if any(n.kind in ("continue", "goto") for n in before.walk()):
+                        return False
+            child, parent = parent, self.tree.parent(parent)
+        return parent is loop and (
+            cond is None or child is cond or loop.kind == "do" or child is loop.parts.get("body")
+        )
+
+
+def _inside(node: Node, outer: Node) -> bool:
+    return outer.start <= node.start and node.end <= outer.end
