@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 from transforms import ir
 from transforms.frames import Frame
+from transforms.labels import label_table
 from transforms.normal_form import NormalForm
 from transforms.points import point_text, pointer_name
 from transforms.temporaries import Temporary, c_type, copy_of
@@ -68,6 +69,10 @@ class Printer:
                 if segment.target in self.form.tree.locals
                 else self.source.flat(*_word(self.source.text, segment.target))
             )
+        if isinstance(segment, ir.Shared):
+            if not self.resume:
+                return segment.name
+            return f"(*(__typeof__({segment.name}) *){segment.alias})"
         if isinstance(segment, ir.FastOnly):
             return "" if self.resume else segment.text
         assert segment is ir.FUNCTION_NAME
@@ -77,7 +82,7 @@ class Printer:
         """How the value of a variable is written in this clone."""
         name = self.frame.c_names[target]
         if self.resume and self._remote(target) and target not in self._own:
-            return f"(*__upstare_p_{name})"
+            return f"(*(__typeof__({name}) *)__upstare_p_{name})"
         return name
 
     def _remote(self, target: int) -> bool:
@@ -123,8 +128,12 @@ class Printer:
                 self.put("} ")
             case ir.Mark():
                 self.put(self.render(s.expr) + "; ")
+                if self.resume:
+                    self._enter(s)
             case ir.Jump():
                 self.put(f"goto {s.name}; " if s.kind == "goto" else f"{s.kind}; ")
+            case ir.ComputedJump():
+                self.put(f"goto *{self.render(s.expr)}; ")
             case ir.Return():
                 self.put("return; " if s.expr is None else f"return {self.render(s.expr)}; ")
             case ir.Raw():
@@ -138,7 +147,17 @@ class Printer:
             for target in s.variables:
                 if self._remote(target):
                     name = self.frame.c_names[target]
-                    self.put(f"__typeof__({name}) *__upstare_p_{name} = &{name}; ")
+                    self.put(f"__upstare_p_{name} = (void *)&{name}; ")
+
+    def _enter(self, mark: ir.Mark) -> None:
+        """A jump into the scope of a kept object passes its declaration by."""
+        for local in self.form.tree.locals.values():
+            if local.node is None or not self._remote(local.target):
+                continue
+            begin, end = local.scope
+            if begin <= mark.offset < end and any(not begin <= j < end for j in self.form.jumps_to(mark)):
+                name = self.frame.c_names[local.target]
+                self.put(f"if (!__upstare_p_{name}) __upstare_p_{name} = (void *)&{name}; ")
 
     def _call(self, s: ir.CallPoint) -> None:
         n = s.point.number
@@ -246,7 +265,7 @@ def print_clones(
 
     fast = Printer(form, frame, identity, scheme, resume=False)
     fast.at(tree.body.start)
-    fast.put("{ " + externs + " " + temporaries + " ")
+    fast.put("{ " + label_table(tree) + externs + " " + temporaries + " ")
     fast.statements(body)
     fast.at(max(tree.body.end - 1, tree.body.start))
     fast.put(implicit + dummy + "}")
@@ -259,7 +278,7 @@ def print_clones(
     attributes = '__attribute__((noinline, noclone, used, visibility("hidden"), section(".text.upstare_resume")))'
     clone.put(f'{result or "void"} {name}({shape}) __asm__("upstare$r${identity}"); ')
     clone.at(tree.body.start)
-    clone.put(f"{attributes} {result or 'void'} {name}({shape}) {{ {externs} ")
+    clone.put(f"{attributes} {result or 'void'} {name}({shape}) {{ {label_table(tree)}{externs} ")
     clone.put("unsigned __upstare_point, __upstare_phase; ")
     clone.put("const unsigned char *__upstare_d = upstare_resume_begin(&__upstare_point, &__upstare_phase); ")
     for local in tree.locals.values():
@@ -267,11 +286,13 @@ def print_clones(
             c_name = frame.c_names[local.target]
             clone.put(f"{_parameter_type(local)} {c_name}; ")
             if clone._remote(local.target):
-                clone.put(f"__typeof__({c_name}) *__upstare_p_{c_name} = &{c_name}; ")
+                clone.put(f"void *__upstare_p_{c_name} = (void *)&{c_name}; ")
+        elif clone._remote(local.target):
+            clone.put(f"void *__upstare_p_{frame.c_names[local.target]} = 0; ")
     clone.put(temporaries + " ")
     for temporary in form.temporaries.values():
         if clone._remote(temporary.target):
-            clone.put(f"__typeof__({temporary.name}) *__upstare_p_{temporary.name} = &{temporary.name}; ")
+            clone.put(f"void *__upstare_p_{temporary.name} = (void *)&{temporary.name}; ")
     clone.put("switch (__upstare_point) { ")
     clone.put(" ".join(f"case {p.number}: goto upstare_r{p.number};" for p in form.points))
     clone.put(" default: __builtin_trap(); } ")

@@ -7,6 +7,7 @@ from typing import Any
 from clang.cindex import CursorKind, TypeKind
 
 from transforms import ir
+from transforms.labels import label_text
 from transforms.marks import Marks
 from transforms.temporaries import Pin, Temporary, c_type, has_constant_member
 from upstare.frontend.functions import is_arrow, taken_address
@@ -53,6 +54,8 @@ class Expressions(Marks):
             return [self._reference(node)]
         if node.kind == "literal" and self._lasting_literal(node):
             return self._literal(node, done)
+        if node.kind == "addrlabel":
+            return [label_text(self.tree, node) or self.source.flat(node.start, node.end)]
         if not node.children:
             text = self.source.flat(node.start, node.end)
             if node.kind not in ("string", "number") and text in _NAME_MACROS:
@@ -94,15 +97,25 @@ class Expressions(Marks):
     def _reference(self, node: Node) -> ir.Segment:
         if node.target_kind == "local" and node.target in self.tree.locals:
             return ir.Ref(node.target)
+        if node.target in self.shared:
+            return self._shared(node)
         return self.plain_name(node)
+
+    def shared_symbol(self, target: int) -> str:
+        """The assembler name of a static local that stays in the fast clone."""
+        return f"ups$own${self.decisions.ids[self.tree.name]}${self.shared[target]}"
+
+    def _shared(self, node: Node) -> ir.Shared:
+        alias = f"__upstare_o_{self.shared[node.target]}"
+        self.externs[alias] = (
+            f'extern __attribute__((visibility("hidden"))) char {alias}[] __asm__("{self.shared_symbol(node.target)}");'
+        )
+        return ir.Shared(node.name, alias)
 
     def plain_name(self, node: Node) -> str:
         """How a reference to something outside the function's own variables is printed."""
-        if node.target_kind == "static" and node.target in self.tree.locals:
-            decision = self.decisions.statics.get(f"{self.tree.name}:{self.tree.locals[node.target].key}")
-            if decision is not None and decision.c_name is not None:
-                return decision.c_name
-            return node.name
+        if node.target in self.moved:
+            return self.moved[node.target]
         if node.target_kind == "function":
             if node.name in self._redirects:
                 name = f"upstare_{node.name}"
@@ -191,7 +204,7 @@ class Expressions(Marks):
         end = node.end
         if self.source.text[end - 1 : end] == b";":
             end -= 1
-        if variables and all(self._moved(v) for v in variables):
+        if variables and all(v.target in self.moved for v in variables):
             return ir.Expr([])
         result = ir.Expr([])
         position = node.start
@@ -211,6 +224,12 @@ class Expressions(Marks):
             after = child.target + len(child.name.encode())
             init = child.parts["init"]
             sizes = [c for c in child.children if c is not init and c.start >= after]
+            if child.target in self.shared:
+                equals = self.source.text.rindex(b"=", after, init.start) if init is not None else child.end
+                result.segments += self._spliced(after, equals, sizes, done)
+                symbol = self.shared_symbol(child.target)
+                result.segments.append(ir.FastOnly(f' __asm__("{symbol}") __attribute__((used)) '))
+                after, sizes = equals, []
             if init is None:
                 result.segments += self._spliced(after, child.end, sizes, done)
             elif child.target in dropped:
@@ -257,10 +276,6 @@ class Expressions(Marks):
             if char != "\0":
                 pieces.append(char)
         return pieces
-
-    def _moved(self, node: Node) -> bool:
-        local = self.tree.locals.get(node.target)
-        return local is not None and local.static and f"{self.tree.name}:{local.key}" in self.decisions.statics
 
 
 def strip(node: Node) -> Node:

@@ -31,7 +31,16 @@ class FastOnly:
     text: str
 
 
-Segment = object  # str | Ref | Name | FastOnly | FUNCTION_NAME
+@dataclass(frozen=True)
+class Shared:
+    """A hole for a static local that stays in the fast clone (its type is the function's own); ``alias`` is its name
+    in the resume clone."""
+
+    name: str
+    alias: str
+
+
+Segment = object  # str | Ref | Name | FastOnly | Shared | FUNCTION_NAME
 
 
 @dataclass
@@ -141,6 +150,14 @@ class Jump(Statement):
 
     kind: str
     name: str = ""
+
+
+@dataclass(eq=False)
+class ComputedJump(Statement):
+    """``goto *expr``, to any of ``labels``."""
+
+    expr: Expr
+    labels: list[str]
 
 
 @dataclass(eq=False)

@@ -9,6 +9,7 @@ from transforms.decisions import Decisions
 from transforms.temporaries import Temporary
 from upstare.frontend.functions import FunctionTree, va_starts
 from upstare.frontend.nodes import Node, Parsed
+from upstare.frontend.summary import movable
 from upstare.frontend.types import TypeTable
 
 
@@ -29,7 +30,30 @@ class Marks:
         self._hot_types = set(decisions.hot_types)
         self._blocking = set(decisions.blocking)
         self._redirects = set(decisions.redirects)
+        self.moved, self.shared = self._statics()
         self._loop_points = {id(loop) for loop in self._loops_with_points()}
+
+    def _statics(self) -> tuple[dict[int, str], dict[int, str]]:
+        """The static locals that move to file scope (their new names), and those that stay (names for them).
+
+        What moves: mutable ones, and the constants of a function with two clones, which must agree on the address.
+        """
+        moved: dict[int, str] = {}
+        shared: dict[int, str] = {}
+        instrumented = self.tree.name in self.decisions.instrumented
+        for local in self.tree.locals.values():
+            if not local.static or local.node is None or local.target in self.tree.label_tables:
+                continue
+            decision = self.decisions.statics.get(f"{self.tree.name}:{local.key}")
+            suffix = f"{self.tree.name}_{local.key.replace('#', '_')}"
+            if decision is not None and decision.c_name is not None:
+                moved[local.target] = decision.c_name
+            elif instrumented and movable(self.tree, local.node):
+                moved[local.target] = f"__upstare_s_{suffix}"
+            elif instrumented:
+                shared[local.target] = suffix
+        return moved, shared
+
     def mark(self) -> None:
         """Set ``hot`` and ``hot_call`` on the tree."""
         for call in self.tree.calls:

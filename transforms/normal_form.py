@@ -19,9 +19,10 @@ from clang.cindex import TypeKind
 
 from transforms import ir
 from transforms.expressions import strip
+from transforms.labels import LABEL_INDEX, LABEL_INDEX_END
 from transforms.lowering import Lowering
 from transforms.temporaries import Pin, Temporary, c_type, spelling
-from upstare.frontend.functions import Local
+from upstare.frontend.functions import Local, own_table
 from upstare.frontend.nodes import Node
 from upstare.frontend.types import is_array
 
@@ -254,8 +255,26 @@ class NormalForm(Lowering):
         mark = ir.Mark(node.start, "label", ir.Expr([f"{node.name}:"]), node.name)
         return [mark, *(self.statement(node.children[-1]) if node.children else [])]
 
+    def jumps_to(self, mark: ir.Mark) -> list[int]:
+        """Where jumps to a label or case come from (offsets)."""
+        nodes = self.tree.body.walk()
+        if mark.kind == "label":
+            return [n.start for n in nodes if n.kind == "igoto" or (n.kind == "goto" and n.name == mark.name)]
+        around = [n.start for n in nodes if n.kind == "switch" and n.start <= mark.offset < n.end]
+        return [max(around)] if around else []
+
     def _s_goto(self, node: Node) -> list[ir.Statement]:
         return [ir.Jump(node.start, "goto", node.name)]
+
+    def _s_igoto(self, node: Node) -> list[ir.Statement]:
+        target = node.children[0]
+        done: dict[int, list[ir.Segment]] = {}
+        before = self._lower(target, done)
+        value = self.expr(target, done)
+        if not own_table(self.tree, node):
+            value.segments = [LABEL_INDEX, *value.segments, LABEL_INDEX_END]
+        labels = sorted({n.name for n in self.tree.body.walk() if n.kind == "addrlabel"})
+        return [*before, ir.ComputedJump(node.start, value, labels)]
 
     def _s_break(self, node: Node) -> list[ir.Statement]:
         return [ir.Jump(node.start, "break")]

@@ -17,11 +17,12 @@ from transforms import ir
 from transforms.clones import print_clones
 from transforms.decisions import Decisions
 from transforms.frames import Frame
+from transforms.labels import LABEL_INDEX, LABEL_INDEX_END, label_table, label_text
 from transforms.liveness import Liveness
 from transforms.normal_form import NormalForm
 from transforms.temporaries import Pin
 from upstare.errors import NotUpdatable
-from upstare.frontend.functions import FunctionTree, mutable
+from upstare.frontend.functions import FunctionTree, own_table
 from upstare.frontend.nodes import Node, Parsed
 from upstare.frontend.summary import file_initialiser
 from upstare.frontend.types import TypeTable
@@ -98,9 +99,12 @@ class UnitTransform:
 
     def _instrument(self, tree: FunctionTree, form: NormalForm) -> None:
         for local in tree.locals.values():
-            if local.static and mutable(local.node.cursor) and f"{tree.name}:{local.key}" not in self.decisions.statics:  # type: ignore[union-attr]
+            if not local.static or local.target in tree.label_tables or local.target in form.moved:
+                continue
+            if local.node is not None and local.node.cursor.tls_kind.name != "NONE":
                 raise Pin(
-                    f"{self.source.where(local.target)}: {tree.name}: a static local depends on types of the function"
+                    f"{self.source.where(local.target)}: {tree.name}: a thread-local variable depends on types of the "
+                    "function"
                 )
         for node in tree.body.walk():
             node.hot = node.hot_call = False
@@ -158,7 +162,7 @@ class UnitTransform:
         for node in tree.body.walk():
             if node.kind != "decl":
                 continue
-            moved = [c for c in node.children if c.kind == "var" and form._moved(c)]
+            moved = [c for c in node.children if c.kind == "var" and c.target in form.moved]
             if not moved or node.start in done or len(moved) != len([c for c in node.children if c.kind == "var"]):
                 continue
             done.add(node.start)
@@ -169,17 +173,22 @@ class UnitTransform:
         lines = []
         renames: list[tuple[int, int, str]] = []
         for variable in moved:
-            decision = self.decisions.statics[f"{tree.name}:{tree.locals[variable.target].key}"]
-            assert decision.c_name is not None
-            lines.append(f"#pragma redefine_extname {decision.c_name} {decision.symbol}")
-            renames.append((variable.target, variable.target + len(variable.name.encode()), decision.c_name))
+            c_name = form.moved[variable.target]
+            decision = self.decisions.statics.get(f"{tree.name}:{tree.locals[variable.target].key}")
+            if decision is not None:
+                lines.append(f"#pragma redefine_extname {c_name} {decision.symbol}")
+            renames.append((variable.target, variable.target + len(variable.name.encode()), c_name))
             for inner in variable.walk():
+                text = inner.name
                 if inner.kind == "ref":
                     text = form.plain_name(inner)
-                    if text != inner.name:
-                        renames.append((inner.start, inner.end, text))
+                elif inner.kind == "addrlabel":
+                    text = label_text(tree, inner) or text
+                if text != inner.name:
+                    renames.append((inner.start, inner.end, text))
         text = _replace(self.source, node.start, node.end, renames)
-        text = re.sub(r"\bstatic\b", " ", text, count=1)
+        if lines:
+            text = re.sub(r"\bstatic\b", " ", text, count=1)
         externs = [form.externs[name] for name in form.externs if name not in known]
         file, line = self.source.locate(node.start)
         back = self._line_marker(self._before(tree.start))
@@ -199,19 +208,32 @@ class UnitTransform:
 
     def _rename(self, tree: FunctionTree, form: NormalForm) -> None:
         """A function without points: only names change."""
+        gone = 0  # end of the last declaration that moved out
         for node in tree.body.walk():
+            if node.start < gone:
+                continue
             if node.kind == "ref":
                 name = form.plain_name(node)
                 if name != node.name and node.target_kind != "local":
                     self.edits.append((node.start, node.end, name))
+            elif node.kind == "addrlabel":
+                text = label_text(tree, node)
+                if text is not None:
+                    self.edits.append((node.start, node.end, text))
+            elif node.kind == "igoto" and tree.label_numbers and not own_table(tree, node):
+                target = node.children[0]
+                self.edits.append((target.start, target.start, LABEL_INDEX))
+                self.edits.append((target.end, target.end, LABEL_INDEX_END))
             elif node.kind == "decl":
                 variables = [c for c in node.children if c.kind == "var"]
-                if variables and all(form._moved(v) for v in variables):
+                if variables and all(v.target in form.moved for v in variables):
                     kept = "".join("\n" for _ in range(self.source.text.count(b"\n", node.start, node.end)))
                     self.edits.append((node.start, node.end, ";" + kept))
-        if form.externs:
+                    gone = node.end
+        first = label_table(tree) + " ".join(form.externs.values())
+        if first:
             at = tree.body.start + 1
-            self.edits.append((at, at, " " + " ".join(form.externs.values()) + " "))
+            self.edits.append((at, at, f" {first} "))
 
     # ---- variables -----------------------------------------------------------------------------------------------
 

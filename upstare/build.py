@@ -261,6 +261,7 @@ def _describe(
                     identity, name, fact.name, fact.file, fact.line, fact.static, fact.type, fact.returns, fact.body,
                     detail is not None, fact.pinned, taken, merged.entry_id(key2) if taken else None,
                     detail.frame_size if detail else 0, detail.slots if detail else [], detail.points if detail else [],
+                    fact.labels,
                 )
             )  # fmt: skip
             if fact.pinned is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -71,6 +72,8 @@ class FunctionTree:
     values: list[Node] = field(default_factory=list)  # references to functions other than direct callees
     pinned: str | None = None
     parents: dict[int, Node] = field(default_factory=dict)  # id(node) -> parent
+    label_tables: set[int] = field(default_factory=set)  # static locals that only `goto *table[i]` reads
+    label_numbers: dict[str, int] = field(default_factory=dict)  # labels whose address goes anywhere else
 
     def parent(self, node: Node) -> Node | None:
         """The enclosing node of a node of this function."""
@@ -110,6 +113,7 @@ def _tree(parsed: Parsed, cursor: Cursor, start: int, end: int, body: Node) -> F
     _variables(tree)
     _uses(parsed, tree)
     _loops(tree)
+    _labels(tree)
     tree.pinned = _why_pinned(parsed, tree)
     return tree
 
@@ -330,6 +334,73 @@ def _bound(tree: FunctionTree, loop: Node) -> str:
     return ""
 
 
+def _labels(tree: FunctionTree) -> None:
+    """How label addresses are used, in a function that jumps to them.
+
+    A table that is never changed and only read by ``goto *table[i]`` belongs to each clone alone. All other label
+    addresses are values that may outlive a clone and a version: they become numbers, in order of first mention.
+    """
+    if not any(n.kind == "igoto" for n in tree.body.walk()):
+        return
+    tables = {
+        local.target
+        for local in tree.locals.values()
+        if local.static and local.node is not None and is_array(local.ctype) and _holds_label(local.node)
+    }
+    for node in tree.body.evaluated():
+        if node.kind == "ref" and node.target in tables and not _only_jumps(tree, node):
+            tables.discard(node.target)
+    tree.label_tables = tables
+    for node in tree.body.walk():
+        if node.kind == "addrlabel" and not _in_table(tree, node) and node.name not in tree.label_numbers:
+            tree.label_numbers[node.name] = len(tree.label_numbers) + 1
+
+
+def _holds_label(node: Node) -> bool:
+    return any(n.kind == "addrlabel" for n in node.walk())
+
+
+def _in_table(tree: FunctionTree, node: Node) -> bool:
+    """Whether a label is named where it needs no number: in a clone's own table, or as an operand of asm goto."""
+    parent = tree.parent(node)
+    while parent is not None:
+        if parent.kind == "asm" or (parent.kind == "var" and parent.target in tree.label_tables):
+            return True
+        parent = tree.parent(parent)
+    return False
+
+
+def _only_jumps(tree: FunctionTree, node: Node) -> bool:
+    """Whether a reference to a table is that of ``goto *table[i]``."""
+    child, parent = node, tree.parent(node)
+    indexed = False
+    while parent is not None:
+        if parent.kind == "igoto":
+            return indexed
+        if parent.kind == "index" and parent.children[0] is child:
+            indexed = True
+        elif parent.kind == "cast":
+            if parent.type.get_canonical().kind != TypeKind.POINTER:
+                return False
+        elif parent.kind != "paren":
+            return False
+        child, parent = parent, tree.parent(parent)
+    return False
+
+
+def label_number(tree: FunctionTree, node: Node) -> int | None:
+    """The number that stands for the label address ``node``; None if each clone has its own address there."""
+    return None if _in_table(tree, node) else tree.label_numbers.get(node.name)
+
+
+def own_table(tree: FunctionTree, jump: Node) -> bool:
+    """Whether a computed goto reads the clone's own table: then its operand needs no translation."""
+    node = jump.children[0]
+    while node.kind in ("paren", "cast", "index"):
+        node = node.children[-1] if node.kind == "cast" else node.children[0]
+    return node.kind == "ref" and node.target in tree.label_tables
+
+
 def _why_pinned(parsed: Parsed, tree: FunctionTree) -> str | None:
     """Why no frame of this function may be taken down, or None."""
     where = parsed.source.where
@@ -338,8 +409,8 @@ def _why_pinned(parsed: Parsed, tree: FunctionTree) -> str | None:
         return f"{where(tree.start)}: {tree.name}: the front end does not understand it: {error}"
     for node in tree.body.walk():
         problem = ""
-        if node.kind in ("igoto", "addrlabel"):
-            problem = "computed goto"
+        if node.kind == "addrlabel" and node.name in tree.label_numbers and _local_label(parsed, tree, node.name):
+            problem = f"the address of {node.name}, a label that is local to a block, is stored"
         elif node.kind == "function" and node.cursor.is_definition():
             problem = "nested function"
         elif node.kind == "var" and is_variable_array(node.type):
@@ -357,6 +428,11 @@ def _why_pinned(parsed: Parsed, tree: FunctionTree) -> str | None:
         if problem:
             return f"{where(node.start)}: {tree.name}: {problem}"
     return None
+
+
+def _local_label(parsed: Parsed, tree: FunctionTree, name: str) -> bool:
+    text = parsed.source.text[tree.start : tree.end]
+    return b"__label__" in text and re.search(rb"__label__[^;]*\b%s\b" % re.escape(name.encode()), text) is not None
 
 
 def _has_attribute(node: Node, word: bytes, parsed: Parsed) -> bool:

@@ -183,6 +183,8 @@ class _Builder:
             self._reference(node)
         elif node.kind in ("member", "label"):
             node.name = cursor.spelling
+        elif node.kind == "addrlabel":
+            node.name = self.source.words(node.start, node.end).lstrip("& ")
         elif node.kind == "goto":
             text = self.source.flat(node.start, node.end).split()
             node.name = text[-1] if text else ""

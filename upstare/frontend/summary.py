@@ -44,6 +44,7 @@ class FunctionFact:
     body: str
     calls: list[CallFact]
     loops: list[LoopFact]
+    labels: list[str]  # whose addresses are values, in the order of their numbers
 
 
 @dataclass
@@ -99,6 +100,8 @@ def summarise(parsed: Parsed, trees: list[FunctionTree], types: TypeTable) -> Un
         _function(parsed, tree, summary, types)
         values.update(n.name for n in tree.values)
         for local in tree.locals.values():
+            if local.target in tree.label_tables:
+                continue  # each clone has its own
             if local.static and local.node is not None and mutable(local.node.cursor):
                 file, line = source.locate(local.target)
                 summary.variables.append(
@@ -149,18 +152,26 @@ def _variable(parsed: Parsed, cursor: object, types: TypeTable) -> VariableFact 
 
 
 def movable(tree: FunctionTree, node: Node) -> bool:
-    """Whether a static local needs nothing that is declared inside its function (other static locals aside)."""
+    """Whether a declaration of static locals needs nothing that is declared inside its function (other static locals
+    aside). It moves as a whole."""
+    parent = tree.parent(node)
+    declared = [c for c in parent.children if c.kind == "var"] if parent is not None else [node]
+    return all(_movable(tree, v) for v in declared)
+
+
+def _movable(tree: FunctionTree, node: Node) -> bool:
     inside = range(tree.start, tree.end)
     statics = {local.target for local in tree.locals.values() if local.static}
     stack = [node.cursor]
     declaration = node.cursor.type.get_canonical()
-    while declaration.kind in (TypeKind.CONSTANTARRAY, TypeKind.INCOMPLETEARRAY):
-        declaration = declaration.element_type.get_canonical()
+    while declaration.kind in (TypeKind.CONSTANTARRAY, TypeKind.INCOMPLETEARRAY, TypeKind.POINTER):
+        pointer = declaration.kind == TypeKind.POINTER
+        declaration = (declaration.get_pointee() if pointer else declaration.element_type).get_canonical()
     if declaration.get_declaration().location.offset in inside and declaration.kind in (TypeKind.RECORD, TypeKind.ENUM):
         return False
     while stack:
         cursor = stack.pop()
-        if cursor.kind == CursorKind.ADDR_LABEL_EXPR:
+        if cursor.kind == CursorKind.ADDR_LABEL_EXPR and not tree.label_numbers:
             return False
         target = cursor.referenced
         if target is not None and target != node.cursor and target.location.offset in inside:
@@ -182,7 +193,7 @@ def _function(parsed: Parsed, tree: FunctionTree, summary: UnitSummary, types: T
     summary.functions.append(
         FunctionFact(
             tree.name, tree.static, tree.noreturn, tree.pinned, file, line, types.key(tree.cursor.type),
-            types.key(tree.cursor.result_type), body_digest(parsed, tree), calls, loops,
+            types.key(tree.cursor.result_type), body_digest(parsed, tree), calls, loops, list(tree.label_numbers),
         )
     )  # fmt: skip
 

@@ -112,6 +112,7 @@ class Function:
     frame_size: int = 0
     slots: list[Slot] = field(default_factory=list)
     points: list[Point] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)  # whose addresses are values: the numbers 1, 2, ... in this order
 
 
 @dataclass
