@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from transforms import ir
 from transforms.decisions import Decisions
 from transforms.temporaries import Temporary
-from upstare.frontend.functions import FunctionTree, va_starts
+from upstare.frontend.functions import Call, FunctionTree, va_starts
 from upstare.frontend.nodes import Node, Parsed
 from upstare.frontend.summary import movable
 from upstare.frontend.types import TypeTable
@@ -28,6 +26,7 @@ class Marks:
         self._labels = 0
         self._hot_names = set(decisions.hot)
         self._hot_types = set(decisions.hot_types)
+        self._lasting = set(decisions.lasting)
         self._blocking = set(decisions.blocking)
         self._redirects = set(decisions.redirects)
         self.moved, self.shared = self._statics()
@@ -57,7 +56,7 @@ class Marks:
     def mark(self) -> None:
         """Set ``hot`` and ``hot_call`` on the tree."""
         for call in self.tree.calls:
-            if call.doomed and self.decisions.placement == "default":
+            if self.decisions.placement == "default" and self._doomed(call):
                 continue
             if call.callee is not None:
                 hot = call.callee in self._hot_names or call.callee in self._blocking
@@ -101,8 +100,11 @@ class Marks:
             result.append(loop.node)
         return result
 
-    def _would_be_hot(self, call: Any) -> bool:
-        if call.doomed:
+    def _doomed(self, call: Call) -> bool:
+        return not call.doom <= self._lasting
+
+    def _would_be_hot(self, call: Call) -> bool:
+        if self._doomed(call):
             return False
         if call.callee is not None:
             return call.callee in self._hot_names or call.callee in self._blocking

@@ -41,6 +41,9 @@ __upstare_own(const unsigned char *slot, void *own, unsigned long size)
 """
 
 
+_NORETURN = re.compile(rb"\b(_Noreturn|noreturn|__noreturn__)\b")
+
+
 @dataclass
 class Transformed:
     """The new text of a unit, and what the description says of its functions."""
@@ -65,6 +68,8 @@ class UnitTransform:
         """Transform the unit."""
         for tree in self.trees:
             self._function(tree)
+        for name in self.decisions.lasting:
+            self._lasting(name)
         self._variables()
         self._entries()
         self.result.text = self._splice()
@@ -87,12 +92,22 @@ class UnitTransform:
 
     def _keep_out_of_line(self, tree: FunctionTree) -> None:
         """A function that calls what may unroll, but cannot be unrolled itself, must be seen on the stack as itself."""
-        if tree.pinned is None and tree.name not in self.result.pinned and not tree.noreturn:
-            return
+        if tree.pinned is None and tree.name not in self.result.pinned:
+            if not tree.noreturn or tree.name in self.decisions.lasting:
+                return
         hot = set(self.decisions.hot) | set(self.decisions.blocking)
         if any(c.callee in hot or c.callee is None for c in tree.calls):
             if b"inline" not in self.source.text[tree.start : tree.body.start]:
                 self.edits.append((tree.start, tree.start, "__attribute__((__noinline__)) "))
+
+    def _lasting(self, name: str) -> None:
+        """Take ``noreturn`` away from a function that can be unrolled: its callers have to go on with a dummy."""
+        for cursor in self.parsed.declarations(name):
+            at = cursor.location.offset
+            begin, end = self._before(cursor.extent.start.offset), re.compile(rb"[;{]").search(self.source.text, at)
+            stop = end.start() if end is not None else len(self.source.text)
+            for match in _NORETURN.finditer(self.source.text, begin, stop):
+                self.edits.append((match.start(), match.end(), " " * len(match.group())))
 
     def _form(self, tree: FunctionTree) -> NormalForm:
         return NormalForm(self.parsed, tree, self.decisions, self.types)

@@ -42,12 +42,12 @@ class Call:
     node: Node
     callee: str | None
     ctype: Any
-    doomed: bool  # on a path that can only end in a call that does not return
+    doom: frozenset[str]  # the functions declared never to return, in one of which the path must end
 
 
 @dataclass
 class LoopInfo:
-    """A loop: ``why`` says what bounds it by data ('counts', 'walks', 'never'), or ''."""
+    """A loop: ``why`` says what bounds it by data ('counts', 'walks'), that it 'never' turns, or ''."""
 
     node: Node
     why: str
@@ -112,14 +112,18 @@ def _tree(parsed: Parsed, cursor: Cursor, start: int, end: int, body: Node) -> F
         stack.extend(node.children)
     _variables(tree)
     _uses(parsed, tree)
-    _loops(tree)
+    _loops(parsed, tree)
     _labels(tree)
     tree.pinned = _why_pinned(parsed, tree)
     return tree
 
 
 def is_noreturn(cursor: Cursor, parsed: Parsed) -> bool:
-    """Whether a function is declared never to return."""
+    """Whether a function is declared never to return, here or elsewhere in the unit."""
+    return any(_says_noreturn(c, parsed) for c in [cursor, *parsed.declarations(cursor.spelling)])
+
+
+def _says_noreturn(cursor: Cursor, parsed: Parsed) -> bool:
     if "noreturn" in cursor.type.spelling:
         return True
     start, name = cursor.extent.start.offset, cursor.location.offset
@@ -224,7 +228,7 @@ def _uses(parsed: Parsed, tree: FunctionTree) -> None:
                 ctype = node.children[0].type.get_canonical()
                 if ctype.kind == TypeKind.POINTER:
                     ctype = ctype.get_pointee().get_canonical()
-            tree.calls.append(Call(node, callee.name if callee else None, ctype, id(node) in doomed))
+            tree.calls.append(Call(node, callee.name if callee else None, ctype, doomed.get(id(node), frozenset())))
 
 
 def _callee(node: Node) -> Node | None:
@@ -241,13 +245,19 @@ def _is_callee(tree: FunctionTree, node: Node) -> bool:
     return parent is not None and parent.kind == "call" and parent.children[0] is child
 
 
-def _doomed(parsed: Parsed, tree: FunctionTree) -> set[int]:
+def _doomed(parsed: Parsed, tree: FunctionTree) -> dict[int, frozenset[str]]:
     """Calls on the short way to a failing end: a call that does not return follows in the same list of statements.
 
     A statement with a loop is not short, and what comes before an end in success may be all that the program is there
     for (``serve(); exit(0);``, as children of fork do).
     """
-    result: set[int] = set()
+    result: dict[int, frozenset[str]] = {}
+
+    def doom(node: Node, end: Node) -> None:
+        callee = _callee(end)
+        assert callee is not None
+        result[id(node)] = result.get(id(node), frozenset()) | {callee.name}
+
     for block in tree.body.walk():
         if block.kind != "compound":
             continue
@@ -261,10 +271,12 @@ def _doomed(parsed: Parsed, tree: FunctionTree) -> set[int]:
             inner = list(statement.walk())
             if any(n.kind in _NOT_SHORT for n in inner):
                 break
-            result.update(id(n) for n in inner if n.kind == "call")
+            for node in inner:
+                if node.kind == "call":
+                    doom(node, block.children[last])
     for node in tree.body.walk():
         if node.kind == "call" and _never_returns(parsed, node):
-            result.add(id(node))
+            doom(node, node)
     return result
 
 
@@ -299,12 +311,40 @@ def _constant_false(node: Node | None) -> bool:
     return first is not None and first.spelling == "0"
 
 
-def _loops(tree: FunctionTree) -> None:
+def _loops(parsed: Parsed, tree: FunctionTree) -> None:
     loops = [n for n in tree.body.walk() if n.kind in ("for", "while", "do")]
     real = [n for n in loops if not (n.kind == "do" and _constant_false(n.parts["cond"]))]
     for node in real:
         inner = any(m is not node and node.start <= m.start and m.end <= node.end for m in real)
-        tree.loops.append(LoopInfo(node, _bound(tree, node), inner))
+        why = "never" if _never_turns(parsed, tree, node) else _bound(tree, node)
+        tree.loops.append(LoopInfo(node, why, inner))
+
+
+def _never_turns(parsed: Parsed, tree: FunctionTree, loop: Node) -> bool:
+    """Whether a call that does not return stands before the loop, or begins its body (``for (;;) abort();``)."""
+    body = loop.parts.get("body")
+    first = body.children[0] if body is not None and body.kind == "compound" and body.children else body
+    if first is not None and first.kind == "call" and _never_returns(parsed, first):
+        return True
+    child, parent = loop, tree.parent(loop)
+    while parent is not None:
+        if parent.kind == "compound":
+            for before in parent.children[: parent.children.index(child)]:
+                ends = before.kind == "call" and _never_returns(parsed, before)
+                if ends and not _may_be_reached(parent, before, child):
+                    return True
+        child, parent = parent, tree.parent(parent)
+    return False
+
+
+def _may_be_reached(block: Node, end: Node, statement: Node) -> bool:
+    """Whether a label or case lets control come in between two statements of a block."""
+    return any(
+        n.kind in ("label", "case", "default")
+        for s in block.children
+        if end.end <= s.start and s.start <= statement.start
+        for n in s.walk()
+    )
 
 
 def _bound(tree: FunctionTree, loop: Node) -> str:

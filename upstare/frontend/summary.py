@@ -18,7 +18,7 @@ from upstare.model.description import AddressUse, PointerSource, Type
 class CallFact:
     callee: str | None
     type: str  # function type of an indirect call
-    doomed: bool
+    doom: list[str]  # see Call.doom
     file: str
     line: int
 
@@ -188,7 +188,7 @@ def _function(parsed: Parsed, tree: FunctionTree, summary: UnitSummary, types: T
     for call in tree.calls:
         at = source.locate(call.node.start)
         key = "" if call.callee is not None else types.key(call.ctype)
-        calls.append(CallFact(call.callee, key, call.doomed, *at))
+        calls.append(CallFact(call.callee, key, sorted(call.doom), *at))
     loops = [LoopFact(*source.locate(x.node.start), x.why, x.inner) for x in tree.loops]
     summary.functions.append(
         FunctionFact(

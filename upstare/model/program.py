@@ -65,6 +65,8 @@ class Program:
                 if found is not None:
                     self.address_taken.add(found)
                     self._by_type[self._functions[found].type].add(found)
+        self.lasting: set[tuple[int, str]] = set()
+        self._last()
         self.instrumented = self._reach()
         self._variables()
 
@@ -90,7 +92,8 @@ class Program:
         graph: dict[tuple[int, str], set[tuple[int, str]]] = {}
         everything = self.options.placement != "default"
         for key, fact in self._functions.items():
-            graph[key] = {t for c in fact.calls if everything or not c.doomed for t in self._targets(key[0], c)}
+            calls = [c for c in fact.calls if everything or not self.doomed(key[0], c)]
+            graph[key] = {t for c in calls for t in self._targets(key[0], c)}
         return graph
 
     def _reach(self) -> set[tuple[int, str]]:
@@ -98,13 +101,11 @@ class Program:
         blocking = set(self.blocking)
         everything = self.options.placement != "default"
         able: set[tuple[int, str]] = set()
-        for key, fact in self._functions.items():
-            if fact.pinned is not None or fact.noreturn:
-                continue
-            if everything or self._own_point(fact, blocking):
+        for key in self._functions:
+            if self._eligible(key) and (everything or self._own_point(key, blocking)):
                 able.add(key)
         for component in _components(graph):
-            members = [k for k in component if self._functions[k].pinned is None and not self._functions[k].noreturn]
+            members = [k for k in component if self._eligible(k)]
             if len(component) > 1 or component[0] in graph[component[0]]:
                 able.update(members)
         callers: dict[tuple[int, str], list[tuple[int, str]]] = defaultdict(list)
@@ -114,15 +115,43 @@ class Program:
         work = list(able)
         while work:
             for caller in callers[work.pop()]:
-                fact = self._functions[caller]
-                if caller not in able and fact.pinned is None and not fact.noreturn:
+                if caller not in able and self._eligible(caller):
                     able.add(caller)
                     work.append(caller)
         return able
 
-    @staticmethod
-    def _own_point(fact: FunctionFact, blocking: set[str]) -> bool:
-        if any(c.callee in blocking and not c.doomed for c in fact.calls):
+    def _eligible(self, key: tuple[int, str]) -> bool:
+        fact = self._functions[key]
+        return fact.pinned is None and (not fact.noreturn or key in self.lasting)
+
+    def doomed(self, unit: int, call: CallFact) -> bool:
+        """Whether a call is on a path that can only end in a call that soon ends the process or the thread."""
+        return any(self.resolve(unit, name) not in self.lasting for name in call.doom)
+
+    def _last(self) -> None:
+        """Find the functions declared never to return in which a thread can stay.
+
+        They have a loop that data do not bound (a server's main loop), or call a function that has. The others end the
+        process or thread.
+        """
+        loops = {k for k, f in self._functions.items() if any(not loop.why for loop in f.loops)}
+        ends = {self.resolve(i, n) for i, s in enumerate(self.summaries) for f in s.functions for c in f.calls
+                for n in c.doom}  # fmt: skip
+        names = [k for k, f in self._functions.items() if f.noreturn or k in ends]
+        more = {k for k in names if k in loops}
+        while more:
+            self.lasting |= more
+            more = {k for k in names if k not in self.lasting and self._calls_one(k, loops | self.lasting)}
+
+    def _calls_one(self, key: tuple[int, str], wanted: set[tuple[int, str]]) -> bool:
+        return any(
+            call.callee is not None and not self.doomed(key[0], call) and self.resolve(key[0], call.callee) in wanted
+            for call in self._functions[key].calls
+        )
+
+    def _own_point(self, key: tuple[int, str], blocking: set[str]) -> bool:
+        fact = self._functions[key]
+        if any(c.callee in blocking and not self.doomed(key[0], c) for c in fact.calls):
             return True
         return any(not (loop.why and not loop.inner) for loop in fact.loops)
 
@@ -154,6 +183,11 @@ class Program:
             return f"up${kind}${place}${fact.name}"
         return f"up${kind}${place}${fact.function}${fact.key.replace('#', '$')}"
 
+    def _goes_on(self, unit: int, name: str) -> bool:
+        """Whether a function that is declared never to return can be taken down and rebuilt all the same."""
+        found = self.resolve(unit, name)
+        return found is not None and found in self.lasting and found in self.instrumented
+
     # ---- decisions -----------------------------------------------------------------------------------------------
 
     def decisions(self, unit: int) -> Decisions:
@@ -170,11 +204,15 @@ class Program:
                     result.entry_points.append(fact.name)
             for call in fact.calls:
                 targets = self._targets(unit, call)
+                result.lasting += [n for n in call.doom if n not in result.lasting and self._goes_on(unit, n)]
                 if any(t in self.instrumented for t in targets):
                     if call.callee is None:
                         hot_types.add(call.type)
                     elif call.callee not in result.hot:
                         result.hot.append(call.callee)
+        result.lasting += [f.name for f in summary.functions if f.name not in result.lasting
+                           and self._goes_on(unit, f.name)]  # fmt: skip
+        result.lasting.sort()
         result.hot.sort()
         result.hot_types = sorted(hot_types)
         defined = {n for n in self.redirects if self.resolve(unit, n) is not None}
