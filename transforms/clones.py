@@ -166,6 +166,9 @@ class Printer:
         if isinstance(variable, Temporary) and variable.by_copy:
             assign = f"{{ {variable.c_type} __upstare_v = "
             end = f"; {self.render(ir.Expr(copy_of(ir.Ref(variable.target))))} }} "
+        if s.point.tail and not self.resume:
+            self.put(f"return {self.render(s.call)}; " if _returns(self.form) else f"{self.render(s.call)}; return; ")
+            return
         call = f"{assign}{self.render(s.call)}{end}"
         if self.resume:
             result = s.point.returns

@@ -24,6 +24,7 @@ class Decisions:
     scheme: str
     placement: str
     shared: bool
+    tail_calls: bool = False  # calls in tail position get no point
     instrumented: list[str] = field(default_factory=list)  # functions of the unit that get points
     hot: list[str] = field(default_factory=list)  # names, as seen in the unit, whose direct call may unroll
     hot_types: list[str] = field(default_factory=list)  # function types whose indirect call may unroll

@@ -61,6 +61,7 @@ class Point:
     offset: int  # in the text of the unit
     callee: str | None = None
     blocking: bool = False
+    tail: bool = False  # only the resume clone has it: in the fast clone the call is a tail call
     returns: str | None = None  # C type of the call's value, None for void
     path: list[str] = field(default_factory=list)
     text: str = ""

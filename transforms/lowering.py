@@ -116,6 +116,7 @@ class Lowering(Expressions):
         info = next(c for c in self.tree.calls if c.node is node)
         point.callee = info.callee if info.callee is not None else "*" + self.types.key(info.ctype)
         point.blocking = info.callee in self._blocking
+        point.tail = self.is_tail(info)
         statement: Node = node
         parent = self.tree.parent(statement)
         while parent is not None and parent.kind not in STATEMENTS:

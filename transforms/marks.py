@@ -92,7 +92,8 @@ class Marks:
             if self.decisions.placement != "default":
                 result.append(loop.node)
                 continue
-            calls = [c for c in self.tree.calls if self._would_be_hot(c) and _inside(c.node, loop.node)]
+            hot = (c for c in self.tree.calls if self._would_be_hot(c) and not self.is_tail(c))
+            calls = [c for c in hot if _inside(c.node, loop.node)]
             if loop.why and (not loop.inner or calls):
                 continue
             if any(self._always_runs(c.node, loop.node) for c in calls):
@@ -109,6 +110,10 @@ class Marks:
         if call.callee is not None:
             return call.callee in self._hot_names or call.callee in self._blocking
         return self.types.key(call.ctype) in self._hot_types
+
+    def is_tail(self, call: Call) -> bool:
+        """Whether a call that may unroll needs no point, because the function leaves no frame behind."""
+        return call.tail and self.decisions.tail_calls and call.callee not in self._blocking
 
     def _always_runs(self, node: Node, loop: Node) -> bool:
         """Whether each turn of the loop surely evaluates ``node``: nothing conditional between them."""

@@ -146,6 +146,7 @@ class UnitTransform:
                     point.number, point.kind, point.callee, point.blocking, file, line, point.path, point.text,
                     [frame.slots[t].key for t in point.live],
                     frame.slots[point.result].key if point.result in frame.slots else None,
+                    point.tail,
                 )
             )  # fmt: skip
         slots = []

@@ -10,6 +10,7 @@ from typing import Any
 from clang.cindex import Cursor, CursorKind, TypeKind
 
 from upstare.frontend.nodes import Node, Parsed
+from upstare.frontend.tails import tail_calls
 from upstare.frontend.types import is_array, is_const, is_variable_array
 
 _ALLOCA = {"alloca", "__builtin_alloca", "__builtin_alloca_with_align"}
@@ -43,6 +44,7 @@ class Call:
     callee: str | None
     ctype: Any
     doom: frozenset[str]  # the functions declared never to return, in one of which the path must end
+    tail: bool = False  # nothing is left to do after it: see tails.py
 
 
 @dataclass
@@ -114,6 +116,9 @@ def _tree(parsed: Parsed, cursor: Cursor, start: int, end: int, body: Node) -> F
     _uses(parsed, tree)
     _loops(parsed, tree)
     _labels(tree)
+    last = tail_calls(tree)
+    for call in tree.calls:
+        call.tail = id(call.node) in last
     tree.pinned = _why_pinned(parsed, tree)
     return tree
 

@@ -19,6 +19,7 @@ class CallFact:
     callee: str | None
     type: str  # function type of an indirect call
     doom: list[str]  # see Call.doom
+    tail: bool
     file: str
     line: int
 
@@ -188,7 +189,7 @@ def _function(parsed: Parsed, tree: FunctionTree, summary: UnitSummary, types: T
     for call in tree.calls:
         at = source.locate(call.node.start)
         key = "" if call.callee is not None else types.key(call.ctype)
-        calls.append(CallFact(call.callee, key, sorted(call.doom), *at))
+        calls.append(CallFact(call.callee, key, sorted(call.doom), call.tail, *at))
     loops = [LoopFact(*source.locate(x.node.start), x.why, x.inner) for x in tree.loops]
     summary.functions.append(
         FunctionFact(

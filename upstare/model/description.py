@@ -90,6 +90,7 @@ class Point:
     text: str  # the statement (normalised white space), for matching and for messages
     live: list[str]  # keys of the slots that are saved here
     result: str | None = None  # slot that takes the value of the call (not live while IN_CALL)
+    tail: bool = False  # a tail call: it leaves a frame only in the resume clone
 
 
 @dataclass

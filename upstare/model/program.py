@@ -34,6 +34,17 @@ def relative_paths(paths: Sequence[str]) -> list[str]:
     return names
 
 
+def makes_sibling_calls(flags: Sequence[str]) -> bool:
+    """Whether the compiler turns calls in tail position into jumps when it is given these flags."""
+    level, sibling = "-O0", None
+    for flag in flags:
+        if flag.startswith("-O"):
+            level = flag
+        elif flag.endswith("optimize-sibling-calls"):
+            sibling = not flag.startswith("-fno-")
+    return sibling if sibling is not None else level not in ("-O0", "-O1", "-O", "-Og")
+
+
 def function_id(unit: str, name: str) -> str:
     """16 hex digits that name a function in every version."""
     return hashlib.sha256(f"{unit}:{name}".encode()).hexdigest()[:16]
@@ -49,7 +60,10 @@ class Program:
         self.units, self.summaries, self.options = units, summaries, options
         self.names = relative_paths([u.path for u in units])
         self.blocking = sorted(blocking)
+        self._blocking = set(self.blocking)
         self.redirects = sorted({*self.blocking, *plain})
+        default = options.placement == "default"
+        self._sibling_calls = [default and makes_sibling_calls(unit.flags) for unit in units]
         self._functions: dict[tuple[int, str], FunctionFact] = {}
         self._external: dict[str, tuple[int, str]] = {}
         for index, summary in enumerate(summaries):
@@ -67,7 +81,9 @@ class Program:
                     self._by_type[self._functions[found].type].add(found)
         self.lasting: set[tuple[int, str]] = set()
         self._last()
-        self.instrumented = self._reach()
+        graph = self._edges()
+        self.instrumented = self._reach(graph)
+        self.entry_points = self._break_tail_cycles()
         self._variables()
 
     # ---- functions -----------------------------------------------------------------------------------------------
@@ -96,9 +112,30 @@ class Program:
             graph[key] = {t for c in calls for t in self._targets(key[0], c)}
         return graph
 
-    def _reach(self) -> set[tuple[int, str]]:
-        graph = self._edges()
-        blocking = set(self.blocking)
+    def is_tail(self, unit: int, call: CallFact) -> bool:
+        """Whether a call that may unroll needs no point, because its function leaves no frame behind."""
+        return call.tail and self._sibling_calls[unit] and call.callee not in self._blocking
+
+    def _break_tail_cycles(self) -> set[tuple[int, str]]:
+        """Functions that get a point at their entry, so that each cycle of nothing but tail calls has one."""
+        graph = {}
+        for key in self.instrumented:
+            last = (c for c in self._functions[key].calls if self.is_tail(key[0], c))
+            graph[key] = {t for c in last for t in self._targets(key[0], c)} & self.instrumented
+        chosen: set[tuple[int, str]] = set()
+        while True:
+            rest = {key: targets - chosen for key, targets in graph.items() if key not in chosen}
+            cycles = [c for c in _components(rest) if len(c) > 1 or c[0] in rest[c[0]]]
+            if not cycles:
+                return chosen
+            # Of each cycle the function that most of its calls lead to.
+            for cycle in cycles:
+                members = set(cycle)
+                counts = {key: sum(key in rest[caller] for caller in members) for key in sorted(members)}
+                chosen.add(max(counts, key=lambda key: counts[key]))
+
+    def _reach(self, graph: dict[tuple[int, str], set[tuple[int, str]]]) -> set[tuple[int, str]]:
+        blocking = self._blocking
         everything = self.options.placement != "default"
         able: set[tuple[int, str]] = set()
         for key in self._functions:
@@ -195,12 +232,13 @@ class Program:
         summary, options = self.summaries[unit], self.options
         result = Decisions(self.names[unit], options.scheme, options.placement, options.shared)
         result.blocking, result.redirects = self.blocking, self.redirects
+        result.tail_calls = self._sibling_calls[unit]
         hot_types: set[str] = set()
         for fact in summary.functions:
             result.ids[fact.name] = function_id(self.names[unit], fact.name)
             if (unit, fact.name) in self.instrumented:
                 result.instrumented.append(fact.name)
-                if options.placement == "2009":
+                if options.placement == "2009" or (unit, fact.name) in self.entry_points:
                     result.entry_points.append(fact.name)
             for call in fact.calls:
                 targets = self._targets(unit, call)

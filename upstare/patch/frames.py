@@ -145,6 +145,7 @@ class Frames:
             return
         if slots is None:
             return
+        flags |= self._through_tail_calls(old, new, old_point, new_point)
         if flags == ONLY_AFTER | ONLY_IN_CALL:
             text = f"{describe(old_point)}: what the call writes to, or what becomes of its result, changes"
             self._result.missing.append(Finding(old.name, text, at(old_point), at(new_point)))
@@ -163,6 +164,17 @@ class Frames:
             for plan in slots
         )
         self._result.continuations.append(Continuation(old, new, old_point, new_point, flags, copy, tuple(slots)))
+
+    def _through_tail_calls(self, old: Function, new: Function, old_point: Point, new_point: Point) -> int:
+        """ONLY_AFTER if what answers to the call may be what its old callee called last, and of another type than the
+        new callee's."""
+        if old_point.blocking or old_point.callee is None or new_point.callee is None:
+            return 0
+        before = self._comparison.old.callee(old, old_point.callee)
+        after = self._comparison.new.callee(new, new_point.callee)
+        if before is None or after is None or not any(p.tail for p in before.points):
+            return 0
+        return 0 if normal(self._relations.renamed(before.returns)) == normal(after.returns) else ONLY_AFTER
 
     # -- for _PointSlots
 
@@ -254,7 +266,8 @@ class _PointSlots:
             return None, 0, lost
         if not self._asked:
             return plans, self._flags, None
-        if all(q.only_missing for q in self._asked) and self._frames.passes_by(self._old, self._old_point):
+        rare = self._old_point.tail or self._frames.passes_by(self._old, self._old_point)
+        if all(q.only_missing for q in self._asked) and rare:
             names = ", ".join(f"{q.slot.name} ({type_text(q.slot.type_name, q.slot.type)})" for q in self._asked)
             return None, 0, f"there is no value here for {names}"
         for question in self._asked:
