@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import struct
 import subprocess
 from pathlib import Path
 
@@ -82,6 +84,42 @@ def test_cut_short(example: Path) -> None:
     data = example.read_bytes()
     with pytest.raises(UpstareError, match="damaged"):
         elf.Elf(data[: len(data) // 2], "half.o")
+
+
+def test_hostile_files(tmp_path: Path, example: Path) -> None:
+    """Whatever the bytes say, there is an answer or an error of ours: nothing else, and no endless list."""
+    elf.write_archive(tmp_path / "x.a", [elf.Member("a_long_name_for_a_member.o", example.read_bytes())])
+    chance = random.Random(1)
+    damaged = 0
+    for original in (example.read_bytes(), (tmp_path / "x.a").read_bytes()):
+        for _ in range(400):
+            data = bytearray(original)
+            for _ in range(chance.choice((1, 4))):
+                # Headers and tables are at both ends.
+                at = chance.choice((chance.randrange(min(200, len(data))), chance.randrange(len(data))))
+                data[at : at + 8] = chance.randbytes(chance.choice((1, 8)))
+            path = tmp_path / "hostile"
+            path.write_bytes(data[: chance.choice((len(data), chance.randrange(len(data))))])
+            try:
+                if elf.is_archive(path.read_bytes()):
+                    list(elf.members(path))
+                else:
+                    list(elf.read(path).symbols())
+            except UpstareError:
+                damaged += 1
+    assert 50 < damaged < 800
+
+
+@pytest.mark.parametrize("field", [(0x28, "<Q"), (0x3A, "<H"), (0x3C, "<H"), (0x3E, "<H")])
+@pytest.mark.parametrize("value", [0, 1, 0x7FFF, 0xFFFF, 2**63, 2**64 - 1])
+def test_hostile_header(example: Path, field: tuple[int, str], value: int) -> None:
+    data = bytearray(example.read_bytes())
+    at, form = field
+    struct.pack_into(form, data, at, value & (2 ** (8 * struct.calcsize(form)) - 1))
+    try:
+        list(elf.Elf(bytes(data), "hostile.o").symbols())
+    except UpstareError as error:
+        assert "damaged" in str(error)
 
 
 def test_archives(tmp_path: Path, example: Path) -> None:

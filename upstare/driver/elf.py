@@ -32,6 +32,9 @@ _HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
 _SECTION = struct.Struct("<IIQQQQIIQQ")
 _SYMBOL = struct.Struct("<IBBHQQ")
 
+# What reading bytes that say something impossible raises.
+_DAMAGE = (struct.error, IndexError, ValueError, OverflowError)
+
 
 class Section:
     """A section header: name, type, flags, and where the bytes are."""
@@ -80,7 +83,7 @@ class Elf:
             raise UpstareError(f"{name} is not for a 64-bit little-endian processor")
         try:
             self.type, self.sections = self._read_sections()
-        except (struct.error, IndexError, ValueError) as error:
+        except _DAMAGE as error:
             raise UpstareError(f"{name} is damaged: {error}") from error
 
     def _read_sections(self) -> tuple[int, list[Section]]:
@@ -92,6 +95,8 @@ class Elf:
             first = _SECTION.unpack_from(self.data, offset)
             count = count or first[5]
             names = first[6] if names == 0xFFFF else names
+        if entry_size < _SECTION.size or offset + count * entry_size > len(self.data):
+            raise ValueError("its sections lie outside of it")
         raw = [_SECTION.unpack_from(self.data, offset + i * entry_size) for i in range(count)]
         base = raw[names][4]
         return kind, [Section(self._string(base + r[0]), r[1], r[2], r[4], r[5], r[6]) for r in raw]
@@ -107,15 +112,22 @@ class Elf:
         return b"".join(self.data[s.offset : s.offset + s.size] for s in found)
 
     def symbols(self, table: str = ".symtab") -> Iterator[Symbol]:
-        """The named symbols of ``.symtab`` or ``.dynsym``; none if the table is missing."""
-        for section in self.sections:
-            if section.name != table:
-                continue
-            names = self.sections[section.link].offset
-            end = section.offset + section.size
-            for name, info, _, index, _, _ in _SYMBOL.iter_unpack(self.data[section.offset : end]):
-                if name:
-                    yield Symbol(self._string(names + name), info & 15, info >> 4 == STB_LOCAL, index != SHN_UNDEF)
+        """The named symbols of ``.symtab`` or ``.dynsym``; none if the table is missing.
+
+        Raises:
+            UpstareError: the table is damaged.
+        """
+        try:
+            for section in self.sections:
+                if section.name != table:
+                    continue
+                names = self.sections[section.link].offset
+                end = section.offset + section.size
+                for name, info, _, index, _, _ in _SYMBOL.iter_unpack(self.data[section.offset : end]):
+                    if name:
+                        yield Symbol(self._string(names + name), info & 15, info >> 4 == STB_LOCAL, index != SHN_UNDEF)
+        except _DAMAGE as error:
+            raise UpstareError(f"{self.name} is damaged: {error}") from error
 
 
 class Member:
@@ -155,7 +167,7 @@ def members(path: Path) -> Iterator[Member]:
         if header[58:] != b"`\n":
             raise UpstareError(f"the archive {path} is damaged")
         raw = header[:16].decode(errors="surrogateescape").rstrip(" ")
-        size = int(header[48:58])
+        size = _number(header[48:58], path)
         offset += 60
         table = raw in ("/", "//", "/SYM64/")
         body = data[offset : offset + size] if table or not thin else b""
@@ -164,13 +176,23 @@ def members(path: Path) -> Iterator[Member]:
             names = body
         if table:
             continue
-        name = _member_name(raw, names)
+        try:
+            name = _member_name(raw, names)
+        except ValueError as error:
+            raise UpstareError(f"the archive {path} is damaged: {error}") from error
         if thin:
             try:
                 body = (path.parent / name).read_bytes()
             except OSError as error:
                 raise UpstareError(f"cannot read {name}, a member of the thin archive {path}: {error}") from error
         yield Member(name, body)
+
+
+def _number(field: bytes, path: Path) -> int:
+    digits = field.strip()
+    if not digits.isdigit():
+        raise UpstareError(f"the archive {path} is damaged: a member has no size")
+    return int(digits)
 
 
 def _member_name(raw: str, names: bytes) -> str:
