@@ -37,6 +37,7 @@ class Decisions:
     statics: dict[str, VariableDecision] = field(default_factory=dict)  # "function:key" of static locals
     plain_names: list[str] = field(default_factory=list)
     ids: dict[str, str] = field(default_factory=dict)  # function of the unit -> 16 hex digits
+    arguments_forward: bool = False  # the unit's compiler evaluates the arguments of a call from the first to the last
     entry_points: list[str] = field(default_factory=list)  # functions with a point at their entry
 
     def key(self) -> str:

@@ -105,10 +105,15 @@ class Expressions(Marks):
         """The assembler name of a static local that stays in the fast clone."""
         return f"ups$own${self.decisions.ids[self.tree.name]}${self.shared[target]}"
 
+    def shared_aliases(self) -> list[str]:
+        """The names by which the resume clone reaches these; clang takes one name for one object."""
+        symbols = [self.shared_symbol(target) for target in self.shared]
+        return [f'__asm__(".set {symbol}$r,{symbol}");' for symbol in symbols]
+
     def _shared(self, node: Node) -> ir.Shared:
         alias = f"__upstare_o_{self.shared[node.target]}"
         self.externs[alias] = (
-            f'extern __attribute__((visibility("hidden"))) char {alias}[] __asm__("{self.shared_symbol(node.target)}");'
+            f'extern __attribute__((visibility("hidden"))) char {alias}[] __asm__("{self.shared_symbol(node.target)}$r");'
         )
         return ir.Shared(node.name, alias)
 
@@ -223,7 +228,8 @@ class Expressions(Marks):
             result.segments.append(ir.Name(child.target))
             after = child.target + len(child.name.encode())
             init = child.parts["init"]
-            sizes = [c for c in child.children if c is not init and c.start >= after]
+            # An attribute stands behind the end of a variable without an initialiser.
+            sizes = [c for c in child.children if c is not init and after <= c.start < child.end]
             if child.target in self.shared:
                 equals = self.source.text.rindex(b"=", after, init.start) if init is not None else child.end
                 result.segments += self._spliced(after, equals, sizes, done)

@@ -54,7 +54,7 @@ class Lowering(Expressions):
             return self._statement_expression(node, done)
         if node.kind == "generic":
             raise Pin(f"{self.source.where(node.start)}: a call that can be interrupted stands inside _Generic")
-        if node.kind == "other" and len(node.children) > 1:
+        if node.kind == "other" and len(node.children) > 1 and not self._atomic(node):
             raise Pin(f"{self.source.where(node.start)}: a call that can be interrupted stands inside a builtin")
         before = self._operands(node, done)
         if node.hot_call:
@@ -63,7 +63,9 @@ class Lowering(Expressions):
 
     def _operands(self, node: Node, done: dict[int, list[ir.Segment]]) -> list[ir.Statement]:
         if node.kind == "call":
-            order = [*reversed(node.children[1:]), node.children[0]]
+            order = list(node.children)
+            if not self.decisions.arguments_forward:
+                order = [*reversed(node.children[1:]), node.children[0]]
         elif node.kind == "binary" and node.op.endswith("=") and node.op not in ("==", "!=", "<=", ">="):
             order = [node.children[-1], node.children[0]]
         else:
@@ -73,9 +75,13 @@ class Lowering(Expressions):
         for index, operand in enumerate(order):
             if operand.hot:
                 before += self._lower(operand, done)
-            elif index < last and node.kind in ("binary", "call", "index") and self._changeable(operand):
+            elif index < last and node.kind in ("binary", "call", "index", "other") and self._changeable(operand):
                 before += self._take(operand, done)
         return before
+
+    def _atomic(self, node: Node) -> bool:
+        """Whether this is an atomic operation of the compiler, whose operands are those of a call."""
+        return self.source.text.startswith((b"__atomic_", b"__c11_atomic_"), node.start)
 
     def _changeable(self, node: Node) -> bool:
         """Whether the value of an operand can be changed by a call, or evaluating it does something."""

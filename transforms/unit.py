@@ -135,6 +135,7 @@ class UnitTransform:
         file, line = self.source.locate(tree.end)
         back = f'\n# {line} "{file}"\n'
         self.edits.append((tree.body.start, tree.end, fast + " " + resume + back))
+        self._tail += form.shared_aliases()
         self.result.functions[tree.name] = self._describe(tree, form, frame)
 
     def _describe(self, tree: FunctionTree, form: NormalForm, frame: Frame) -> description.Function:

@@ -13,13 +13,14 @@ import pickle
 import subprocess
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
 from transforms.decisions import Decisions
 from transforms.unit import UnitTransform
 from upstare.driver.cache import Cache
+from upstare.driver.compiler import ask
 from upstare.driver.runtime import include_directory
 from upstare.errors import UpstareError
 from upstare.frontend.functions import FunctionTree, functions
@@ -193,7 +194,10 @@ def build_image(
         blocking, plain = redirect_lists(include_directory().parent)
         while True:
             merged = Program(units, summaries, options, blocking, plain)
-            decisions = [merged.decisions(i) for i in range(len(units))]
+            decisions = [
+                replace(merged.decisions(i), arguments_forward=ask(unit.compiler).arguments_forward)
+                for i, unit in enumerate(units)
+            ]
             built_futures = [
                 workers.submit(i, _build, unit, decisions[i], release, str(work)) for i, unit in enumerate(units)
             ]

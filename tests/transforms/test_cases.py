@@ -1,8 +1,9 @@
-"""Every case behaves under the storm as it does when it is built plainly, in both schemes."""
+"""Every case behaves under the storm as it does when it is built plainly, in both schemes, with gcc and with clang."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +11,12 @@ from pathlib import Path
 import pytest
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.c"))
+#: The compiler, the scheme (none: what fits the compiler), what to optimise for, and the placement of points.
 BUILDS = [
-    ("trap", "-O2", "strict"), ("trap", "-O0", "strict"), ("trap", "-O3", "strict"), ("flag", "-O2", "strict"),
-    ("trap", "-O2", "default"), ("flag", "-O3", "default"),
+    ("gcc", "trap", "-O2", "strict"), ("gcc", "trap", "-O0", "strict"), ("gcc", "trap", "-O3", "strict"),
+    ("gcc", "flag", "-O2", "strict"), ("gcc", "trap", "-O2", "default"), ("gcc", "flag", "-O3", "default"),
+    ("gcc", "trap", "-Os", "strict"),
+    ("clang", "", "-O0", "strict"), ("clang", "", "-O2", "default"), ("clang", "trap", "-O3", "strict"),
 ]  # fmt: skip
 
 
@@ -21,15 +25,20 @@ def run(program: Path, **environment: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-@pytest.mark.parametrize(("scheme", "optimise", "placement"), BUILDS, ids=lambda x: x.strip("-"))
+@pytest.mark.parametrize(("compiler", "scheme", "optimise", "placement"), BUILDS, ids=lambda x: x.strip("-"))
 @pytest.mark.parametrize("case", CASES, ids=lambda p: p.stem)
-def test_case_behaves_as_plain(case: Path, scheme: str, optimise: str, placement: str, tmp_path: Path) -> None:
+def test_case_behaves_as_plain(
+    case: Path, compiler: str, scheme: str, optimise: str, placement: str, tmp_path: Path
+) -> None:
+    if shutil.which(compiler) is None:
+        pytest.skip(f"{compiler} is not installed")
     flags = ["-std=gnu17", "-w", optimise, str(case), "-lm"]
     plain, program = tmp_path / "plain", tmp_path / "program"
-    subprocess.run(["cc", *flags, "-o", str(plain)], check=True)
+    subprocess.run([compiler, *flags, "-o", str(plain)], check=True)
+    choices = {"UPSTARE_CC": compiler, "UPSTARE_POINTS": placement, "UPSTARE_SCHEME": scheme}
     build = subprocess.run(
         [sys.executable, "-m", "upstare", "cc", *flags, "-o", str(program)],
-        env={**os.environ, "UPSTARE_POINTS": placement, "UPSTARE_SCHEME": scheme}, capture_output=True, text=True,
+        env={**os.environ, **choices}, capture_output=True, text=True,
     )  # fmt: skip
     assert build.returncode == 0, build.stderr
     expected = run(plain)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from upstare.driver import args, elf, embed, inputs, process
 from upstare.driver.args import Command
+from upstare.driver.compiler import ask
 from upstare.driver.inputs import Input, Part
 from upstare.driver.progress import LinkProgress
 from upstare.errors import NotUpdatable, UpstareError, UsageError
@@ -114,7 +115,7 @@ class _Link:
             opaque = [p for f in files for p in f.parts if not p.units]
             image = use.image(
                 units,
-                self.options(opaque),
+                self.options(units, opaque),
                 work,
                 self.libraries(files),
                 self.output.name,
@@ -185,9 +186,9 @@ class _Link:
                     hint="name its object or archive on the command line, not in a linker script",
                 )
 
-    def options(self, opaque: Sequence[Part]) -> Options:
-        """The choices for this program, from the environment and from what opaque objects need."""
-        default = "trap" if _is_gcc_x86_64(self.compiler) else "flag"
+    def options(self, units: Sequence[Unit], opaque: Sequence[Part]) -> Options:
+        """The choices for this program: from the environment, its units' compilers, and what opaque objects need."""
+        default = "trap" if all(ask(c).takes_traps for c in {u.compiler for u in units}) else "flag"
         return Options(
             scheme=_choice("UPSTARE_SCHEME", SCHEMES, default),
             placement=_choice("UPSTARE_POINTS", PLACEMENTS, "default"),
@@ -382,10 +383,3 @@ def _choice(variable: str, allowed: Sequence[str], default: str) -> str:
     if value not in allowed:
         raise UsageError(f"{variable} is {shlex.quote(value)}; it can be {', '.join(allowed)}")
     return value
-
-
-def _is_gcc_x86_64(compiler: Sequence[str]) -> bool:
-    """What the compiler's own macros say."""
-    text = process.check([*compiler, "-dM", "-E", "-x", "c", os.devnull], "ask the compiler what it is")
-    macros = {line.split()[1] for line in text.splitlines() if line.startswith(b"#define ")}
-    return b"__x86_64__" in macros and b"__clang__" not in macros

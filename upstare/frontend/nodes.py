@@ -15,14 +15,8 @@ from clang.cindex import Cursor, CursorKind, Index, TranslationUnit, TypeKind
 from clang.cindex import conf as _conf
 
 from upstare.errors import UpstareError
+from upstare.frontend.dialect import parse_arguments
 from upstare.frontend.source import SourceText
-
-PARSE_FLAGS = [
-    "-x", "c", "-undef", "-w", "-ferror-limit=0", "-D_Float32=float", "-D_Float64=double", "-D_Float32x=double",
-    "-D_Float64x=long double", "-D_Float128=long double", "-D__malloc__(...)=", "-D_Atomic=", "-fgnu89-inline",
-    "-Wno-implicit-function-declaration", "-Wno-implicit-int", "-Wno-int-conversion",
-    "-Wno-incompatible-function-pointer-types",
-]  # fmt: skip
 
 BINARY = {
     20: "&&", 21: "||", 22: "=", 23: "*=", 24: "/=", 25: "%=", 26: "+=", 27: "-=", 28: "<<=", 29: ">>=", 30: "&=",
@@ -115,12 +109,9 @@ class Parsed:
     def __init__(self, text: bytes, flags: tuple[str, ...]) -> None:
         self.source = SourceText(text)
         self.lib = _library()
-        standard = [f for f in flags if f.startswith(("-std=", "--std=")) or f == "-ansi"]
-        gnu89 = any(s in ("-ansi", "-fgnu89-inline") or s.endswith(("89", "90", "94", "c89", "c90")) for s in standard)
-        arguments = [a for a in PARSE_FLAGS if a != "-fgnu89-inline" or gnu89] + (standard or ["-std=gnu17"])
         self.unit: TranslationUnit = Index.create().parse(
             "unit.c",
-            args=arguments,
+            args=parse_arguments(flags, text),
             unsaved_files=[("unit.c", text)],
         )
         if self.unit is None:

@@ -1,0 +1,52 @@
+"""What a compiler is: asked of the compiler itself, since a name says nothing."""
+
+from __future__ import annotations
+
+import functools
+import os
+from dataclasses import dataclass
+
+from upstare.driver import process
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """What the predefined macros of a compiler say.
+
+    Attributes:
+        clang: it is clang, or made from it.
+        x86_64: it compiles for x86-64.
+    """
+
+    clang: bool
+    x86_64: bool
+
+    @property
+    def takes_traps(self) -> bool:
+        """Whether the points of the trap scheme compile: clang has no ``asm goto`` with such operands."""
+        return self.x86_64 and not self.clang
+
+    @property
+    def arguments_forward(self) -> bool:
+        """Whether the arguments of a call are evaluated from the first to the last; gcc begins with the last."""
+        return self.clang
+
+
+def ask(words: Sequence[str]) -> Compiler:
+    """What the compiler with this command is.
+
+    Raises:
+        UpstareError: it does not answer.
+    """
+    return _ask(tuple(words))
+
+
+@functools.cache
+def _ask(words: tuple[str, ...]) -> Compiler:
+    text = process.check([*words, "-dM", "-E", "-x", "c", os.devnull], "ask the compiler what it is")
+    macros = {line.split()[1] for line in text.splitlines() if line.startswith(b"#define ")}
+    return Compiler(clang=b"__clang__" in macros, x86_64=b"__x86_64__" in macros)
