@@ -112,9 +112,8 @@ class Expressions(Marks):
 
     def _shared(self, node: Node) -> ir.Shared:
         alias = f"__upstare_o_{self.shared[node.target]}"
-        self.externs[alias] = (
-            f'extern __attribute__((visibility("hidden"))) char {alias}[] __asm__("{self.shared_symbol(node.target)}$r");'
-        )
+        symbol = f"{self.shared_symbol(node.target)}$r"
+        self.externs[alias] = f'extern __attribute__((visibility("hidden"))) char {alias}[] __asm__("{symbol}");'
         return ir.Shared(node.name, alias)
 
     def plain_name(self, node: Node) -> str:

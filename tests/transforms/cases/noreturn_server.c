@@ -5,7 +5,7 @@ static int id(int x) { return x; }
 static int turns;
 static void panic(const char *why) __attribute__((noreturn, cold));
 static void panic(const char *why) { printf("panic: %s %d\n", why, id(turns)); fflush(stdout); for (;;) exit(id(7)); }
-extern void serve(int limit) __attribute__((__cold__, __noreturn__, __nonnull__(2))), nothing(void);
+extern void serve(int limit) __attribute__((__cold__, __noreturn__, __noinline__)), nothing(void);
 _Noreturn static void forward(int limit);
 static noreturn void both(const char *name, int limit) { printf("%s\n", name); forward(id(limit)); }
 static void forward(int limit) { int kept[2] = {id(limit), 0}; serve(kept[0] + kept[1]); }
