@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from transforms import ir
+from transforms.copies import RESUME_SECTION, again, copy_head, declare_copies
 from transforms.frames import Frame
 from transforms.labels import label_table
 from transforms.normal_form import NormalForm
@@ -26,8 +27,11 @@ from upstare.frontend.functions import Local
 class Printer:
     """Prints statements with the user's own line numbers."""
 
-    def __init__(self, form: NormalForm, frame: Frame, identity: str, scheme: str, resume: bool) -> None:
+    def __init__(
+        self, form: NormalForm, frame: Frame, identity: str, scheme: str, resume: bool, copy: bool = False
+    ) -> None:
         self.form, self.frame, self.identity, self.scheme, self.resume = form, frame, identity, scheme, resume
+        self.apart = resume or copy  # from the code that usually runs: copies.py
         self.source = form.source
         self.out: list[str] = []
         self.file, self.line = "", -1
@@ -75,8 +79,10 @@ class Printer:
             return f"(*(__typeof__({segment.name}) *){segment.alias})"
         if isinstance(segment, ir.FastOnly):
             return "" if self.resume else segment.text
-        assert segment is ir.FUNCTION_NAME
-        return f"__upstare_name_{self.form.tree.name}" if self.resume else "__func__"
+        if isinstance(segment, ir.Copied):
+            return again(segment.name) if self.apart else segment.name
+        assert isinstance(segment, ir.FunctionName)
+        return f"__upstare_name_{self.form.tree.name}" if self.apart else segment.word
 
     def variable(self, target: int) -> str:
         """How the value of a variable is written in this clone."""
@@ -255,7 +261,7 @@ def _dummy(result: str | None, aggregate: bool) -> str:
 def print_clones(
     form: NormalForm, frame: Frame, body: list[ir.Statement], identity: str, scheme: str
 ) -> tuple[str, str]:
-    """The new body of the function (braces included), and the text of its resume clone."""
+    """The new body of the function (braces included), and what follows it: its resume clone, and its copy if any."""
     from clang.cindex import TypeKind
 
     tree = form.tree
@@ -266,19 +272,25 @@ def print_clones(
     externs = " ".join(form.externs.values())
     temporaries = " ".join(f"{t.c_type} {t.name};" for t in form.temporaries.values())
 
-    fast = Printer(form, frame, identity, scheme, resume=False)
-    fast.at(tree.body.start)
-    fast.put("{ " + label_table(tree) + externs + " " + temporaries + " ")
-    fast.statements(body)
-    fast.at(max(tree.body.end - 1, tree.body.start))
-    fast.put(implicit + dummy + "}")
+    def as_it_is(copy: bool) -> str:
+        fast = Printer(form, frame, identity, scheme, resume=False, copy=copy)
+        fast.at(tree.body.start)
+        fast.put("{ " + label_table(tree) + externs + " " + temporaries + " ")
+        fast.statements(body)
+        fast.at(max(tree.body.end - 1, tree.body.start))
+        fast.put(implicit + dummy + "}")
+        return fast.text()
 
     clone = Printer(form, frame, identity, scheme, resume=True)
     if form.uses_name:
         clone.put(f'static const char __upstare_name_{tree.name}[] = "{tree.name}"; ')
+    own = {tree.name} & form.copied
+    clone.put(declare_copies(form.called_copies | own))
+    if own:
+        clone.put(copy_head(tree, form.source) + as_it_is(copy=True) + " ")
     name = f"__upstare_r_{identity}"
     shape = "int __upstare_unused, ..." if tree.variadic else "void"
-    attributes = '__attribute__((noinline, noclone, used, visibility("hidden"), section(".text.upstare_resume")))'
+    attributes = f'__attribute__((noinline, noclone, used, visibility("hidden"), section("{RESUME_SECTION}")))'
     clone.put(f'{result or "void"} {name}({shape}) __asm__("upstare$r${identity}"); ')
     clone.at(tree.body.start)
     clone.put(f"{attributes} {result or 'void'} {name}({shape}) {{ {label_table(tree)}{externs} ")
@@ -302,7 +314,7 @@ def print_clones(
     clone.statements(body)
     clone.at(max(tree.body.end - 1, tree.body.start))
     clone.put(implicit + dummy + "}")
-    return fast.text(), clone.text()
+    return as_it_is(copy=False), clone.text()
 
 
 def _parameter_type(local: Local) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from clang.cindex import CursorKind, TypeKind
@@ -14,6 +15,7 @@ from upstare.frontend.functions import is_arrow, taken_address
 from upstare.frontend.nodes import STATEMENTS, Node
 
 _NAME_MACROS = ("__func__", "__FUNCTION__", "__PRETTY_FUNCTION__")
+_NAME_MACRO = re.compile(rf"\b({'|'.join(_NAME_MACROS)})\b")
 
 
 class Expressions(Marks):
@@ -56,17 +58,18 @@ class Expressions(Marks):
             return self._literal(node, done)
         if node.kind == "addrlabel":
             return [label_text(self.tree, node) or self.source.flat(node.start, node.end)]
-        if not node.children:
-            text = self.source.flat(node.start, node.end)
-            if node.kind not in ("string", "number") and text in _NAME_MACROS:
-                self.uses_name = True
-                return [ir.FUNCTION_NAME]
-            return [text]
         text = self.source.flat(node.start, node.end)
-        if text in _NAME_MACROS:
-            self.uses_name = True
-            return [ir.FUNCTION_NAME]
-        return self._spliced(node.start, node.end, node.children, done)
+        if node.children and text not in _NAME_MACROS:
+            return self._spliced(node.start, node.end, node.children, done)
+        if node.kind in ("string", "number") and text not in _NAME_MACROS:
+            return [text]
+        return self._named(text)
+
+    def _named(self, text: str) -> list[ir.Segment]:
+        """Text without references, with holes for the name of the function: ``__func__``, ``sizeof(__func__)``."""
+        pieces = _NAME_MACRO.split(text)
+        self.uses_name = self.uses_name or len(pieces) > 1
+        return [ir.FunctionName(piece) if index % 2 else piece for index, piece in enumerate(pieces) if piece]
 
     def _spliced(
         self, start: int, end: int, children: list[Node], done: dict[int, list[ir.Segment]]
@@ -97,6 +100,9 @@ class Expressions(Marks):
     def _reference(self, node: Node) -> ir.Segment:
         if node.target_kind == "local" and node.target in self.tree.locals:
             return ir.Ref(node.target)
+        if node.target_kind == "function" and node.name in self.copied:
+            self.called_copies.add(node.name)
+            return ir.Copied(node.name)
         if node.target in self.shared:
             return self._shared(node)
         return self.plain_name(node)

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-FUNCTION_NAME = object()  # hole: __func__ and its kind
-
 
 @dataclass(frozen=True)
 class Ref:
@@ -22,6 +20,13 @@ class Name:
     """A hole for the declared name itself in a declaration."""
 
     target: int
+
+
+@dataclass(frozen=True)
+class FunctionName:
+    """A hole for the name of the function. ``word``: how the user asks for it, ``__func__`` or one of its kind."""
+
+    word: str
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,14 @@ class Shared:
     alias: str
 
 
-Segment = object  # str | Ref | Name | FastOnly | Shared | FUNCTION_NAME
+@dataclass(frozen=True)
+class Copied:
+    """A hole for a function that has a copy, which resume clones call (``copies.py``)."""
+
+    name: str
+
+
+Segment = object  # str | Ref | Name | FastOnly | Shared | Copied | FunctionName
 
 
 @dataclass

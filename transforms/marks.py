@@ -21,6 +21,8 @@ class Marks:
         self.points: list[ir.Point] = []
         self.externs: dict[str, str] = {}  # C name -> declaration to put at the start of the body
         self.uses_name = False
+        self.copied: set[str] = set()  # functions of the unit that resume clones call copies of
+        self.called_copies: set[str] = set()  # those that this function calls
         self._path: list[str] = []
         self._continues: list[list[str | None]] = []
         self._labels = 0

@@ -15,6 +15,7 @@ from clang.cindex import CursorKind
 
 from transforms import ir
 from transforms.clones import print_clones
+from transforms.copies import again, copied_functions, copy_head, declare_copies
 from transforms.decisions import Decisions
 from transforms.frames import Frame
 from transforms.labels import LABEL_INDEX, LABEL_INDEX_END, label_table, label_text
@@ -61,6 +62,7 @@ class UnitTransform:
         self.source = parsed.source
         self.edits: list[tuple[int, int, str]] = []
         self.result = Transformed(b"")
+        self.copied = copied_functions(parsed, trees, decisions, types)
         self._tail: list[str] = []
         self._head: list[str] = []
 
@@ -110,7 +112,9 @@ class UnitTransform:
                 self.edits.append((match.start(), match.end(), " " * len(match.group())))
 
     def _form(self, tree: FunctionTree) -> NormalForm:
-        return NormalForm(self.parsed, tree, self.decisions, self.types)
+        form = NormalForm(self.parsed, tree, self.decisions, self.types)
+        form.copied = self.copied
+        return form
 
     def _instrument(self, tree: FunctionTree, form: NormalForm) -> None:
         for local in tree.locals.values():
@@ -225,6 +229,18 @@ class UnitTransform:
 
     def _rename(self, tree: FunctionTree, form: NormalForm) -> None:
         """A function without points: only names change."""
+        edits = self._renames(tree, form)
+        self.edits += edits
+        if tree.name in self.copied:
+            calls = [c.node.children[0] for c in tree.calls if c.callee in self.copied]
+            names = [n for call in calls for n in call.walk() if n.kind == "ref"]
+            edits += [(n.start, n.end, again(n.name)) for n in names]
+            body = _replace(self.source, tree.body.start, tree.end, edits)
+            text = declare_copies({tree.name, *(n.name for n in names)}) + copy_head(tree, self.source) + body
+            self.edits.append((tree.end, tree.end, f" {text}{self._line_marker(tree.end)}"))
+
+    def _renames(self, tree: FunctionTree, form: NormalForm) -> list[tuple[int, int, str]]:
+        edits: list[tuple[int, int, str]] = []
         gone = 0  # end of the last declaration that moved out
         for node in tree.body.walk():
             if node.start < gone:
@@ -232,25 +248,26 @@ class UnitTransform:
             if node.kind == "ref":
                 name = form.plain_name(node)
                 if name != node.name and node.target_kind != "local":
-                    self.edits.append((node.start, node.end, name))
+                    edits.append((node.start, node.end, name))
             elif node.kind == "addrlabel":
                 text = label_text(tree, node)
                 if text is not None:
-                    self.edits.append((node.start, node.end, text))
+                    edits.append((node.start, node.end, text))
             elif node.kind == "igoto" and tree.label_numbers and not own_table(tree, node):
                 target = node.children[0]
-                self.edits.append((target.start, target.start, LABEL_INDEX))
-                self.edits.append((target.end, target.end, LABEL_INDEX_END))
+                edits.append((target.start, target.start, LABEL_INDEX))
+                edits.append((target.end, target.end, LABEL_INDEX_END))
             elif node.kind == "decl":
                 variables = [c for c in node.children if c.kind == "var"]
                 if variables and all(v.target in form.moved for v in variables):
                     kept = "".join("\n" for _ in range(self.source.text.count(b"\n", node.start, node.end)))
-                    self.edits.append((node.start, node.end, ";" + kept))
+                    edits.append((node.start, node.end, ";" + kept))
                     gone = node.end
         first = label_table(tree) + " ".join(form.externs.values())
         if first:
             at = tree.body.start + 1
-            self.edits.append((at, at, f" {first} "))
+            edits.append((at, at, f" {first} "))
+        return edits
 
     # ---- variables -----------------------------------------------------------------------------------------------
 

@@ -36,13 +36,18 @@ def relative_paths(paths: Sequence[str]) -> list[str]:
 
 def makes_sibling_calls(flags: Sequence[str]) -> bool:
     """Whether the compiler turns calls in tail position into jumps when it is given these flags."""
-    level, sibling = "-O0", None
-    for flag in flags:
-        if flag.startswith("-O"):
-            level = flag
-        elif flag.endswith("optimize-sibling-calls"):
-            sibling = not flag.startswith("-fno-")
-    return sibling if sibling is not None else level not in ("-O0", "-O1", "-O", "-Og")
+    given = [flag for flag in flags if flag.endswith("optimize-sibling-calls")]
+    return not given[-1].startswith("-fno-") if given else _level(flags) not in ("-O0", "-O1", "-O", "-Og")
+
+
+def inlines_once_called(flags: Sequence[str]) -> bool:
+    """Whether the compiler inlines a static function that is called in one place, when it is given these flags."""
+    off = ("-fno-inline", "-fno-inline-functions-called-once")
+    return _level(flags) not in ("-O0", "-Og") and not any(flag in off for flag in flags)
+
+
+def _level(flags: Sequence[str]) -> str:
+    return next((flag for flag in reversed(flags) if flag.startswith("-O")), "-O0")
 
 
 def function_id(unit: str, name: str) -> str:
@@ -233,6 +238,7 @@ class Program:
         result = Decisions(self.names[unit], options.scheme, options.placement, options.shared)
         result.blocking, result.redirects = self.blocking, self.redirects
         result.tail_calls = self._sibling_calls[unit]
+        result.inlines = inlines_once_called(self.units[unit].flags)
         hot_types: set[str] = set()
         for fact in summary.functions:
             result.ids[fact.name] = function_id(self.names[unit], fact.name)
