@@ -21,6 +21,7 @@ from transforms.decisions import Decisions
 from transforms.unit import UnitTransform
 from upstare.driver.cache import Cache
 from upstare.driver.compiler import ask
+from upstare.driver.options import for_recompile
 from upstare.driver.runtime import include_directory
 from upstare.errors import UpstareError
 from upstare.frontend.functions import FunctionTree, functions
@@ -124,7 +125,7 @@ def _build(unit: Unit, decisions: Decisions, release: str, work: str) -> _Built:
 
 
 def _compile(unit: Unit, source: Path, target: Path, shared: bool) -> None:
-    command = [*unit.compiler, *unit.flags, "-w", "-fvisibility=default", "-fno-lto"]
+    command = [*unit.compiler, *for_recompile(unit.flags)]
     if shared:
         command += ["-fPIC", "-fno-semantic-interposition"]
     command += ["-x", "cpp-output", "-c", str(source), "-o", str(target)]

@@ -17,6 +17,7 @@ from typing import Any
 
 from upstare import cli
 from upstare.driver import link
+from upstare.driver.options import for_recompile
 from upstare.model.description import Description, UnitInfo, pack
 from upstare.model.unit import Options, Unit
 
@@ -49,7 +50,7 @@ def build_image(
         target = work / f"unit{number}.o"
         text = unit.text + b'\nstatic const char upstare_transformed[] __attribute__((used)) = "yes";\n'
         subprocess.run(
-            [*unit.compiler, *unit.flags, "-x", "cpp-output", "-c", "-", "-o", str(target)], input=text, check=True
+            [*unit.compiler, *for_recompile(unit.flags), "-x", "cpp-output", "-c", "-", "-o", str(target)], input=text, check=True
         )
         objects[unit.digest] = target
         if progress is not None:

@@ -266,11 +266,15 @@ def test_stripped_at_link(place: Place) -> None:
 
 
 def test_lto_programs(place: Place) -> None:
-    place.good_cc("-flto", "-O2", "-c", "greet.c", "main.c")
-    place.good_cc("-flto", "-O2", "greet.o", "main.o", "-o", "prog")
-    check_runs(place)
-    place.good_cc("-flto", "-O2", "greet.c", "main.c", "-o", "prog")
-    check_runs(place)
+    warning = "is built without -flto=auto: the units of an updateable program are compiled one by one\n"
+    place.good_cc("-flto=auto", "-O2", "-c", "greet.c", "main.c")
+    for linked in (["greet.o", "main.o"], ["-flto=auto", "greet.o", "main.o"], ["-flto=auto", "greet.c", "main.c"]):
+        result = place.cc("-O2", *linked, "-o", "prog")
+        assert (result.returncode, result.stdout, result.stderr) == (0, "", f"upstare: warning: prog {warning}")
+        check_runs(place)
+    result = place.cc("-O2", "-shared", "-fPIC", "-flto=auto", "greet.c", "-o", "lib.so")
+    assert (result.returncode, result.stderr) == (0, f"upstare: warning: lib.so {warning}")
+    place.good_cc("-flto", "-fno-lto", "greet.c", "main.c", "-o", "prog")
 
 
 def test_sections_that_nobody_uses(place: Place) -> None:

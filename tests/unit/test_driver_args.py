@@ -72,9 +72,13 @@ def test_preprocessing_has_no_side_effects() -> None:
 
 def test_recompile_flags() -> None:
     command = args.parse(
-        "-O2 -g -Ia -DX -Wall -Wextra -std=gnu89 -ansi --std c99 -fPIC -flto -mavx2 -pthread -pipe -c a.c".split()
+        "-O2 -g -Ia -DX -Wall -Wextra -std=gnu89 -ansi --std c99 -fPIC -flto -mavx2 -pthread -pipe -c a.c "
+        "-Wa,--noexecstack,-adhln=a.lst,--MD,a.d -Wa,-al -Xassembler -mrelax-relocations=no -Xassembler -an".split()
     )
-    assert command.recompile_flags() == tuple("-O2 -g -std=gnu89 -ansi --std c99 -fPIC -mavx2 -pthread -w".split())
+    assert command.recompile_flags() == tuple(
+        "-O2 -g -std=gnu89 -ansi --std c99 -fPIC -flto -mavx2 -pthread -Wa,--noexecstack "
+        "-Xassembler -mrelax-relocations=no -w".split()
+    )
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ LINK = "link"  # for the linker only
 COMMON = "common"  # for every step: --sysroot, -B, -specs
 SIDE = "side"  # verbosity and files on the side: -v, -save-temps, -fdump-*
 STRIP = "strip"  # -s
-LTO = "lto"  # link-time optimisation, which we leave out
+LTO = "lto"  # link-time optimisation, see options.py
 
 # Languages of an input, as for -x; None is a file for the linker.
 C = "c"
@@ -53,7 +53,7 @@ _SEPARATE = {
     "-iprefix": PREPROCESS, "-iwithprefix": PREPROCESS, "-iwithprefixbefore": PREPROCESS,
     "-imultilib": PREPROCESS, "-Xpreprocessor": PREPROCESS, "--include": PREPROCESS, "--define-macro": PREPROCESS,
     "--param": COMPILE, "--std": COMPILE, "-Xclang": COMPILE, "-target": COMMON,
-    "-Xassembler": WARN,
+    "-Xassembler": COMPILE,
     "-l": LIBRARY,
     "-L": LINK, "-T": LINK, "-u": LINK, "-z": LINK, "-e": LINK, "-Xlinker": LINK, "-R": LINK, "-h": LINK,
     "-Tbss": LINK, "-Tdata": LINK, "-Ttext": LINK, "--entry": LINK, "--library-path": LINK, "-rpath": LINK,
@@ -76,7 +76,7 @@ _EXACT = {
 
 # The longest prefix decides; listed in the order in which they are tried.
 _PREFIXES = (
-    ("-Wp,", PREPROCESS), ("-Wl,", LINK), ("-Wa,", WARN), ("-W", WARN),
+    ("-Wp,", PREPROCESS), ("-Wl,", LINK), ("-Wa,", COMPILE), ("-W", WARN),
     ("-M", DEPENDENCIES),
     ("-flto", LTO), ("-fno-lto", LTO), ("-fuse-linker-plugin", LTO), ("-fno-use-linker-plugin", LTO),
     ("-ffat-lto", LTO), ("-fno-fat-lto", LTO),
@@ -193,7 +193,7 @@ class Command:
 
     def recompile_flags(self) -> tuple[str, ...]:
         """What preprocessed text needs to compile as it would have in this command, warnings off."""
-        return (*self.words(COMMON, COMPILE), "-w")
+        return (*(w for t in self.tokens if t.kind in (COMMON, COMPILE, LTO) for w in _without_listings(t)), "-w")
 
 
 def parse(arguments: Sequence[str]) -> Command:
@@ -347,6 +347,22 @@ def _without_dependencies(token: Token) -> list[str]:
         elif not piece.startswith("-M"):
             kept.append(piece)
     return ["-Wp," + ",".join(kept)] if kept else []
+
+
+def _without_listings(token: Token) -> list[str]:
+    """An option without what it says about files that the assembler writes beside the object."""
+    if token.words[0] == "-Xassembler":
+        return [] if token.value.startswith("-a") else list(token.words)
+    if not token.words[0].startswith("-Wa,"):
+        return list(token.words)
+    kept: list[str] = []
+    pieces = iter(token.words[0][4:].split(","))
+    for piece in pieces:
+        if piece in ("-MD", "--MD", "-o"):
+            next(pieces, None)
+        elif not piece.startswith("-a"):
+            kept.append(piece)
+    return ["-Wa," + ",".join(kept)] if kept else []
 
 
 def _suffix(path: str) -> str:

@@ -19,7 +19,7 @@ import struct
 import zlib
 
 from upstare.driver import process
-from upstare.driver.args import C_PREPROCESSED
+from upstare.driver.args import C_PREPROCESSED, LTO
 from upstare.errors import UpstareError
 
 TYPE_CHECKING = False
@@ -39,7 +39,7 @@ def compile_sources(command: Command, arguments: Sequence[str], compiler: Sequen
     Raises:
         UpstareError: the objects were compiled but the units could not be added; the objects are removed.
     """
-    lto = ["-fno-lto"] if _uses_lto(command) else []
+    lto = ["-fno-lto"] if command.words(LTO) else []
     compilation = process.start([*compiler, *arguments, *lto])
     passes = [(s, start_preprocessor(command, s, compiler)) for s in command.c_sources]
     code = compilation.wait()
@@ -167,7 +167,3 @@ def _digest(flags: Sequence[str], compiler: Sequence[str], text: bytes) -> bytes
         digest.update(part.encode(errors="surrogateescape") + b"\0")
     digest.update(text)
     return digest.digest()
-
-
-def _uses_lto(command: Command) -> bool:
-    return any(token.kind == "lto" for token in command.tokens)

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from upstare.driver import args, elf, embed, inputs, process
+from upstare.driver import args, elf, embed, inputs, options, process
 from upstare.driver.args import Command
 from upstare.driver.compiler import ask
 from upstare.driver.inputs import Input, Part
@@ -73,8 +73,11 @@ def link(command: Command, arguments: Sequence[str], compiler: Sequence[str], us
     """
     code = process.run([*compiler, *arguments])
     output = Path(command.output or "a.out")
-    if code != 0 or not output.is_file() or _is_shared(command):
+    if code != 0 or not output.is_file():
         return code
+    if _is_shared(command):
+        _warn(output, command.words(args.LTO))
+        return 0
     with _removed_unless_done(output):
         with output.open("rb") as file:
             program_is_elf = elf.is_elf(file.read(4))
@@ -108,6 +111,7 @@ class _Link:
             work = Path(scratch)
             sources = self.compile_sources(work)
             units = _distinct([*sources.values(), *embed.decode(records or b"", str(self.output))])
+            self.verify_options(units)
             files = inputs.collect(self.command, self.compiler)
             files += self.compile_others(work)
             self.verify_known(units, files, sources)
@@ -115,7 +119,7 @@ class _Link:
             opaque = [p for f in files for p in f.parts if not p.units]
             image = use.image(
                 units,
-                self.options(units, opaque),
+                self.choices(units, opaque),
                 work,
                 self.libraries(files),
                 self.output.name,
@@ -152,6 +156,18 @@ class _Link:
                 f"{self.output} does not start through the C library's {START} (linked with -nostartfiles?)"
             )
 
+    def verify_options(self, units: Sequence[Unit]) -> None:
+        """Raises NotUpdatable for units with an option that an updateable program cannot have; names those left out."""
+        for unit in units:
+            refused = options.refusal(unit.flags)
+            if refused is not None:
+                option, reason = refused
+                raise NotUpdatable(
+                    f"{unit.path} is compiled with {option}: {reason}",
+                    hint="leave the option away, or build this program with the plain compiler",
+                )
+        _warn(self.output, [flag for unit in units for flag in unit.flags])
+
     def compile_sources(self, work: Path) -> dict[int, Unit]:
         """The units of the C sources on the command line, by the identity of their tokens."""
         passes = [(s, embed.start_preprocessor(self.command, s, self.compiler)) for s in self.command.c_sources]
@@ -186,7 +202,7 @@ class _Link:
                     hint="name its object or archive on the command line, not in a linker script",
                 )
 
-    def options(self, units: Sequence[Unit], opaque: Sequence[Part]) -> Options:
+    def choices(self, units: Sequence[Unit], opaque: Sequence[Part]) -> Options:
         """The choices for this program: from the environment, its units' compilers, and what opaque objects need."""
         default = "trap" if all(ask(c).takes_traps for c in {u.compiler for u in units}) else "flag"
         return Options(
@@ -322,6 +338,12 @@ class _Link:
             path.replace(self.output)
         finally:
             path.unlink(missing_ok=True)
+
+
+def _warn(output: Path, flags: Sequence[str]) -> None:
+    """Say once for each option that it is left out, and why."""
+    for option, reason in options.left_out(flags).items():
+        print(f"upstare: warning: {output} is built without {option}: {reason}", file=sys.stderr)
 
 
 def _carry_units(command: Command, compiler: Sequence[str], output: Path) -> None:

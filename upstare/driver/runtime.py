@@ -23,7 +23,7 @@ ENTRY = "__wrap___libc_start_main"
 
 FLAGS = (
     "-std=gnu11 -D_GNU_SOURCE= -O2 -g0 -fPIC -fvisibility=hidden -fno-stack-protector -fasynchronous-unwind-tables "
-    "-fno-lto -Wall -Wextra"
+    "-fcf-protection=none -fno-lto -Wall -Wextra"
 ).split()
 
 
