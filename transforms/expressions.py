@@ -216,9 +216,11 @@ class Expressions(Marks):
             end -= 1
         if variables and all(v.target in self.moved for v in variables):
             return ir.Expr([])
+        if not variables:  # a type, or a static assertion
+            return ir.Expr(self._spliced(node.start, end, node.children, done))
         result = ir.Expr([])
         position = node.start
-        first_name = variables[0].target if variables else node.end
+        first_name = variables[0].target
         strip = any(v.target_kind == "local" and v.type.get_canonical().is_const_qualified() for v in variables)
         head_done = False
         for child in node.children:

@@ -36,6 +36,8 @@ class Lowering(Expressions):
     @staticmethod
     def _assign(temporary: Temporary, value: ir.Expr, node: Node) -> ir.Statement:
         hole = ir.Ref(temporary.target)
+        if node.kind == "binary" and node.op == ",":
+            value.segments = ["(", *value.segments, ")"]
         segments: list[ir.Segment] = [hole, " = ", *value.segments]
         if temporary.by_copy:
             segments = [f"{{ {temporary.c_type} __upstare_v = ", *value.segments, "; ", *copy_of(hole), " }"]

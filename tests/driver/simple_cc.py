@@ -49,9 +49,8 @@ def build_image(
     for number, unit in enumerate(units):
         target = work / f"unit{number}.o"
         text = unit.text + b'\nstatic const char upstare_transformed[] __attribute__((used)) = "yes";\n'
-        subprocess.run(
-            [*unit.compiler, *for_recompile(unit.flags), "-x", "cpp-output", "-c", "-", "-o", str(target)], input=text, check=True
-        )
+        command = [*unit.compiler, *for_recompile(unit.flags), "-x", "cpp-output", "-c", "-", "-o", str(target)]
+        subprocess.run(command, input=text, check=True)
         objects[unit.digest] = target
         if progress is not None:
             progress("compile", number + 1, len(units))

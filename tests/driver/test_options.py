@@ -66,13 +66,14 @@ BOTH = [
     "-O2 -g -gsplit-dwarf", "-O2 -ffunction-sections -fdata-sections -Wl,--gc-sections",
     "-O3 -march=native -ffast-math", "-O2 -funsigned-char", "-O2 -fshort-enums", "-O2 -fvisibility=hidden -rdynamic",
     "-O2 -std=c89", "-O2 -std=gnu89", "-O2 -std=c99", "-O2 -std=c11", "-O2 -std=c17", "-O2 -std=gnu17",
-    "-O2 -fsanitize=undefined", "-O2 -ftrivial-auto-var-init=pattern", "-O2 -pg", "-O2 -s",
+    "-O2 -ftrivial-auto-var-init=pattern", "-O2 -pg", "-O2 -s",
 ]  # fmt: skip
 GCC = [
-    "-Og", "-O2 -fcommon -DTENTATIVE", "-O2 -fno-common -fno-builtin", "-O2 -Wa,--noexecstack,-adhln=listing -Wa,-mrelax-relocations=no",
-    "-O2 -fno-toplevel-reorder -fno-inline", "-O3 -funroll-loops -fipa-pta -fno-strict-aliasing", "-O2 -fuse-ld=gold",
-    "-O2 -mcmodel=large -fno-pie -no-pie", "-O2 -fwrapv -frounding-math -fexceptions",
-    "-O2 -m128bit-long-double -fpack-struct=4", "-O2 -std=iso9899:1999 -pedantic",
+    "-Og", "-O2 -fsanitize=undefined", "-O2 -fcommon -DTENTATIVE", "-O2 -fno-common -fno-builtin",
+    "-O2 -Wa,--noexecstack,-adhln=listing -Wa,-mrelax-relocations=no", "-O2 -fno-toplevel-reorder -fno-inline",
+    "-O3 -funroll-loops -fipa-pta -fno-strict-aliasing", "-O2 -fuse-ld=gold", "-O2 -mcmodel=large -fno-pie -no-pie",
+    "-O2 -fwrapv -frounding-math -fexceptions", "-O2 -m128bit-long-double -fpack-struct=4",
+    "-O2 -std=iso9899:1999 -pedantic",
 ]  # fmt: skip
 LINES = [("gcc", line) for line in [*BOTH, *GCC]] + [("clang", line) for line in BOTH if "auto-var-init" not in line]
 
@@ -93,7 +94,8 @@ class Project:
 
     def upstare(self, *words: str) -> subprocess.CompletedProcess[str]:
         """``upstare cc``."""
-        return self.run(sys.executable, "-m", "upstare", "cc", *words, UPSTARE_CC=self.compiler, UPSTARE_POINTS="strict")
+        choices = {"UPSTARE_CC": self.compiler, "UPSTARE_POINTS": "strict"}
+        return self.run(sys.executable, "-m", "upstare", "cc", *words, **choices)
 
     def built(self, line: str, sources: str = "main.c parts.c") -> None:
         """Both programs, the updateable one in two steps."""
