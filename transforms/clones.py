@@ -36,6 +36,7 @@ class Printer:
         self.out: list[str] = []
         self.file, self.line = "", -1
         self._own: frozenset[int] = frozenset()
+        self.jumps: list[tuple[str, str]] = []  # record and result of each setjmp
 
     # ---- lines ---------------------------------------------------------------------------------------------------
 
@@ -110,6 +111,8 @@ class Printer:
                 self._declare(s)
             case ir.CallPoint():
                 self._call(s)
+            case ir.SetJump():
+                self._set_jump(s)
             case ir.PointHere():
                 self._point(s.point)
                 if self.resume:
@@ -204,6 +207,28 @@ class Printer:
                 )
             else:
                 parts.append(f"__builtin_memcpy((void *)&{slot.c_name}, __upstare_d + {slot.offset}, {slot.size}); ")
+        if self.form.records:
+            parts.append(f"goto upstare_arm; upstare_b{point.number}: ; ")
+        return "".join(parts)
+
+    def _set_jump(self, s: ir.SetJump) -> None:
+        record, result = self.variable(s.record), self.variable(s.result)
+        self.put(f"{record}[0] = (unsigned long)({self.render(s.buffer)}); {result} = {self.render(s.call)}; ")
+        if self.resume:
+            self.jumps.append((record, result))
+            self.put(f"upstare_j{len(self.jumps)}: ; ")
+        self.put(f"__upstare_jumped({record}, {result}); ")
+
+    def arm(self) -> str:
+        """The buffers that lead into the frame lead into this clone from now on."""
+        parts = ["if (0) { upstare_arm: ; unsigned long __upstare_env[32]; int __upstare_again; "]
+        for number, (record, result) in enumerate(self.jumps, 1):
+            parts.append(
+                f"if ({record}[0]) {{ __upstare_again = __upstare_setjmp(__upstare_env); if (__upstare_again) {{ "
+                f"{result} = __upstare_again; goto upstare_j{number}; }} upstare_rearm({record}, __upstare_env); }} "
+            )
+        cases = " ".join(f"case {p.number}: goto upstare_b{p.number};" for p in self.form.points)
+        parts.append(f"upstare_resume_ready(); switch (__upstare_point) {{ {cases} }} }} ")
         return "".join(parts)
 
     def _loop(self, s: ir.Loop) -> None:
@@ -276,6 +301,8 @@ def print_clones(
         fast = Printer(form, frame, identity, scheme, resume=False, copy=copy)
         fast.at(tree.body.start)
         fast.put("{ " + label_table(tree) + externs + " " + temporaries + " ")
+        for record in form.records:
+            fast.put(f"{record.name}[0] = 0; ")
         fast.statements(body)
         fast.at(max(tree.body.end - 1, tree.body.start))
         fast.put(implicit + dummy + "}")
@@ -295,24 +322,29 @@ def print_clones(
     clone.at(tree.body.start)
     clone.put(f"{attributes} {result or 'void'} {name}({shape}) {{ {label_table(tree)}{externs} ")
     clone.put("unsigned __upstare_point, __upstare_phase; ")
-    clone.put("const unsigned char *__upstare_d = upstare_resume_begin(&__upstare_point, &__upstare_phase); ")
+    begin = "upstare_resume_hold" if form.records else "upstare_resume_begin"
+    clone.put(f"const unsigned char *__upstare_d = {begin}(&__upstare_point, &__upstare_phase); ")
+    # What changes between a setjmp and the longjmp must be volatile to be found again.
+    pointer = "void *volatile" if form.records else "void *"
     for local in tree.locals.values():
         if local.parameter and local.name:
             c_name = frame.c_names[local.target]
             clone.put(f"{_parameter_type(local)} {c_name}; ")
             if clone._remote(local.target):
-                clone.put(f"void *__upstare_p_{c_name} = (void *)&{c_name}; ")
+                clone.put(f"{pointer} __upstare_p_{c_name} = (void *)&{c_name}; ")
         elif clone._remote(local.target):
-            clone.put(f"void *__upstare_p_{frame.c_names[local.target]} = 0; ")
+            clone.put(f"{pointer} __upstare_p_{frame.c_names[local.target]} = 0; ")
     clone.put(temporaries + " ")
     for temporary in form.temporaries.values():
         if clone._remote(temporary.target):
-            clone.put(f"void *__upstare_p_{temporary.name} = (void *)&{temporary.name}; ")
+            clone.put(f"{pointer} __upstare_p_{temporary.name} = (void *)&{temporary.name}; ")
     clone.put("switch (__upstare_point) { ")
     clone.put(" ".join(f"case {p.number}: goto upstare_r{p.number};" for p in form.points))
     clone.put(" default: __builtin_trap(); } ")
     clone.statements(body)
     clone.at(max(tree.body.end - 1, tree.body.start))
+    if form.records:
+        clone.put(clone.arm())
     clone.put(implicit + dummy + "}")
     return as_it_is(copy=False), clone.text()
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from transforms.decisions import Decisions
 from transforms.normal_form import NormalForm
-from upstare.frontend.functions import FunctionTree
+from upstare.frontend.functions import FunctionTree, set_jumps
 from upstare.frontend.nodes import Parsed
 from upstare.frontend.source import SourceText
 from upstare.frontend.types import TypeTable
@@ -81,7 +81,7 @@ def _may_be_copied(parsed: Parsed, tree: FunctionTree, decisions: Decisions, typ
     if not tree.static or tree.variadic or tree.noreturn or tree.pinned is not None:
         return False
     form = NormalForm(parsed, tree, decisions, types)
-    if any(local.static and local.target not in form.moved for local in tree.locals.values()):
+    if set_jumps(tree) or any(local.static and local.target not in form.moved for local in tree.locals.values()):
         return False
     text = parsed.source.text[tree.body.start : tree.end]
     if tree.name not in decisions.instrumented and any(word in text for word in _NAME_WORDS):

@@ -73,6 +73,7 @@ class Frame:
                 elif local.scope[0] <= point.offset < local.scope[1]:
                     members.add(local.target)
             members.update(t.target for t in literals)
+            members.update(t.target for t in form.records)
             point.live = sorted(members, key=lambda t: (t < 0, abs(t)))
             for target in point.live:
                 if target not in self.slots:
@@ -112,6 +113,9 @@ class Frame:
                 return
         else:
             key, shown = variable.name, variable.c_type
+            if variable.jump is not None:
+                self._place(target, variable.jump, 72, 8, "memory", types.jump_record(), "record of setjmp", variable)
+                return
             if variable.ctype is None:
                 self._place(target, key, 4, 4, "general", "int", "int", variable)
                 return

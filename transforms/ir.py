@@ -113,6 +113,16 @@ class CallPoint(Statement):
 
 
 @dataclass(eq=False)
+class SetJump(Statement):
+    """``result = setjmp(buffer)``, of which ``record`` keeps the buffer's address and what was written to it."""
+
+    result: int
+    call: Expr
+    buffer: Expr
+    record: int
+
+
+@dataclass(eq=False)
 class PointHere(Statement):
     point: Point
 

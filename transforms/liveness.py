@@ -21,15 +21,19 @@ class Liveness:
         self.labels: dict[str, Live] = {}
         self.changed = False
         self.points: dict[ir.Point, Live] = {}
+        self.after_jumps: Live = _NONE
 
     def run(self, body: Sequence[ir.Statement]) -> dict[ir.Point, Live]:
-        """The live variables at each point of a function body."""
+        """The live variables at each point of a function body.
+
+        From any call, control may come to where a setjmp has returned.
+        """
         while True:
             self.changed = False
             self.points.clear()
             self._sequence(body, _NONE, _NONE, _NONE, None)
             if not self.changed:
-                return self.points
+                return {point: live | self.after_jumps for point, live in self.points.items()}
 
     def _sequence(
         self, items: Sequence[ir.Statement], out: Live, on_break: Live, on_continue: Live, cases: list[Live] | None
@@ -54,6 +58,10 @@ class Liveness:
             case ir.CallPoint():
                 self._point(s.point, out)
                 return self._expr(s.call, out - {s.result} if s.result is not None else out)
+            case ir.SetJump():
+                out -= {s.result}
+                self.after_jumps |= out
+                return self._expr(s.buffer, self._expr(s.call, out))
             case ir.PointHere():
                 self._point(s.point, out)
                 return out

@@ -106,7 +106,27 @@ class Lowering(Expressions):
                     return True
         return False
 
+    def _set_jump(self, node: Node, done: dict[int, list[ir.Segment]]) -> list[ir.Statement]:
+        argument = node.children[1]
+        buffer = self.expr(argument, done)
+        words = self.source.words(argument.start, argument.end)
+        text = f"setjmp({words})"
+        count = sum(1 for r in self.records if r.jump is not None and r.jump.split("#")[0] == text)
+        number = len(self.temporaries) + 1
+        record = Temporary(-number, f"__upstare_t{number}", None, "volatile __upstare_jump")
+        record.jump = text if count == 0 else f"{text}#{count + 1}"
+        self.temporaries[-number] = record
+        self.records.append(record)
+        inner = dict(done)
+        inner[id(argument)] = ["((__typeof__(&*(", *buffer.segments, ")))", ir.Ref(record.target), "[0])"]
+        call = ir.Expr(self._segments(node, inner), {record.target})
+        result = self._integer()
+        done[id(node)] = [ir.Ref(result.target)]
+        return [ir.SetJump(node.start, result.target, call, buffer, record.target)]
+
     def _call(self, node: Node, done: dict[int, list[ir.Segment]]) -> list[ir.Statement]:
+        if node in self.jumps:
+            return self._set_jump(node, done)
         call = self.expr(node, done)
         point = self._call_point(node)
         kind = node.type.get_canonical().kind
@@ -140,7 +160,7 @@ class Lowering(Expressions):
         value.segments = ["!!(", *value.segments, ")"]
         return [*before, self._assign(target, value, node)]
 
-    def _integer(self, node: Node) -> Temporary:
+    def _integer(self) -> Temporary:
         number = len(self.temporaries) + 1
         temporary = Temporary(-number, f"__upstare_t{number}", None, "int")
         self.temporaries[-number] = temporary
@@ -150,7 +170,7 @@ class Lowering(Expressions):
         left, right = node.children[0], node.children[-1]
         if not right.hot:
             return self._lower(left, done)
-        target = self._integer(node)
+        target = self._integer()
         before = self._truth(left, target, done)
         then = self._truth(right, target, done)
         hole = ir.Ref(target.target)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from transforms import ir
 from transforms.decisions import Decisions
 from transforms.temporaries import Temporary
-from upstare.frontend.functions import Call, FunctionTree, va_starts
+from upstare.frontend.functions import Call, FunctionTree, set_jumps, va_starts
 from upstare.frontend.nodes import Node, Parsed
 from upstare.frontend.summary import movable
 from upstare.frontend.types import TypeTable
@@ -23,6 +23,8 @@ class Marks:
         self.uses_name = False
         self.copied: set[str] = set()  # functions of the unit that resume clones call copies of
         self.called_copies: set[str] = set()  # those that this function calls
+        self.jumps = set_jumps(tree)
+        self.records: list[Temporary] = []  # of the calls of setjmp
         self._path: list[str] = []
         self._continues: list[list[str | None]] = []
         self._labels = 0
@@ -64,6 +66,7 @@ class Marks:
                 hot = call.callee in self._hot_names or call.callee in self._blocking
             else:
                 hot = self.types.key(call.ctype) in self._hot_types
+            hot |= call.node in self.jumps
             if hot and not self._unevaluated(call.node):
                 node: Node | None = call.node
                 call.node.hot_call = True

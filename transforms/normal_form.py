@@ -67,7 +67,7 @@ class NormalForm(Lowering):
         plain = node
         while plain.kind == "paren" or (plain.kind == "cast" and plain.type.get_canonical().kind == TypeKind.VOID):
             plain = plain.children[-1]
-        if plain.hot_call:
+        if plain.hot_call and plain not in self.jumps:
             return self._discarded(plain)
         direct = self._direct_assignment(plain)
         if direct is not None:
@@ -90,6 +90,8 @@ class NormalForm(Lowering):
     def _direct_assignment(self, node: Node) -> list[ir.Statement] | None:
         """``x = f()`` for a local that nothing else can see: the dummy value may land in it."""
         if node.kind != "binary" or node.op != "=" or not node.children[-1].hot_call:
+            return None
+        if node.children[-1] in self.jumps:
             return None
         left, call = strip(node.children[0]), node.children[-1]
         local = self.tree.locals.get(left.target) if left.kind == "ref" and left.target_kind == "local" else None

@@ -25,6 +25,7 @@ class Temporary:
     c_type: str
     kept: bool = False
     by_copy: bool = False  # has constant members: cannot be assigned, only copied
+    jump: str | None = None  # the record of a setjmp: what identifies it
 
 
 def c_type(ctype: Any) -> str:

@@ -21,7 +21,7 @@ from transforms.frames import Frame
 from transforms.labels import LABEL_INDEX, LABEL_INDEX_END, label_table, label_text
 from transforms.liveness import Liveness
 from transforms.normal_form import NormalForm
-from transforms.temporaries import Pin
+from transforms.temporaries import Pin, Temporary
 from upstare.errors import NotUpdatable
 from upstare.frontend.functions import FunctionTree, own_table
 from upstare.frontend.nodes import Node, Parsed
@@ -31,7 +31,11 @@ from upstare.model import description
 
 _PROLOGUE = """\
 extern const unsigned char *upstare_resume_begin(unsigned *, unsigned *);
+extern const unsigned char *upstare_resume_hold(unsigned *, unsigned *);
+extern void upstare_resume_ready(void);
 extern void (*upstare_resume_callee(void))(void);
+extern int __upstare_setjmp(unsigned long *) __asm__("_setjmp") __attribute__((__returns_twice__));
+extern void upstare_rearm(volatile unsigned long *, const unsigned long *);
 extern volatile int upstare_flag;
 extern int upstare_at_point(void);
 extern unsigned char *upstare_save(unsigned long long, unsigned, unsigned);
@@ -39,6 +43,10 @@ extern void upstare_save_kept(unsigned char *, unsigned, const void *, unsigned 
 static __inline__ __attribute__((__always_inline__, __unused__)) void *
 __upstare_own(const unsigned char *slot, void *own, unsigned long size)
 { void *at = *(void *const *)slot; if (at) return at; __builtin_memcpy(own, slot + 16, size); return own; }
+typedef unsigned long __upstare_jump[9];
+static __inline__ __attribute__((__always_inline__, __unused__)) void
+__upstare_jumped(volatile unsigned long *record, int again)
+{ for (int i = 0; !again && i < 8; i++) record[1 + i] = ((unsigned long *)record[0])[i]; }
 """
 
 
@@ -158,11 +166,13 @@ class UnitTransform:
         for slot in frame.slots.values():
             parameter = getattr(slot.variable, "parameter", False)
             at = slot.target if slot.target >= 0 else tree.start
+            jump = isinstance(slot.variable, Temporary) and slot.variable.jump is not None
+            name = slot.key.split("#")[0] if jump else getattr(slot.variable, "name", slot.key)
             slots.append(
                 description.Slot(
-                    slot.key, getattr(slot.variable, "name", slot.key), slot.type_key, slot.type_name, slot.offset,
-                    slot.size, slot.how == "kept", parameter, slot.target < 0, self.source.locate(at)[1],
-                    self._constant(getattr(slot.variable, "node", None)),
+                    slot.key, name, slot.type_key, slot.type_name, slot.offset, slot.size, slot.how == "kept",
+                    parameter, slot.target < 0 and not jump, jump, self.source.locate(at)[1],
+                    "{0}" if jump else self._constant(getattr(slot.variable, "node", None)),
                 )
             )  # fmt: skip
         return description.Function(

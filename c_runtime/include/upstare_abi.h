@@ -45,6 +45,16 @@ void upstare_save_kept(unsigned char *data, uint32_t offset, const void *address
 /* First thing in a resume clone: the data of the frame to resume; its point and phase. */
 const unsigned char *upstare_resume_begin(uint32_t *point, uint32_t *phase);
 
+/* Instead of it in a function that calls setjmp. Its clone brings the buffers that lead into the frame up to date before
+ * it says that it is ready: a signal handler may use them. */
+const unsigned char *upstare_resume_hold(uint32_t *point, uint32_t *phase);
+void upstare_resume_ready(void);
+
+/* A call of setjmp leaves a record in its frame: the address of the buffer (0: not called yet) and the eight words that
+ * were written to it. If the buffer still holds them, the words at `fresh` take their place in both; else there is
+ * nothing to return to, and the record's address becomes 0. */
+void upstare_rearm(volatile unsigned long *record, const unsigned long *fresh);
+
 /* The resume clone of the callee to resume (phase IN_CALL): cast to `T (*)(void)` and call it. */
 void (*upstare_resume_callee(void))(void);
 

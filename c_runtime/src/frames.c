@@ -224,14 +224,23 @@ static void rebuilt(struct ups_thread *self) {
   ups_signals_restore(&mask); /* does not touch errno: it cannot fail */
 }
 
-UPS_PUBLIC const unsigned char *upstare_resume_begin(uint32_t *point, uint32_t *phase) {
+UPS_PUBLIC const unsigned char *upstare_resume_hold(uint32_t *point, uint32_t *phase) {
   struct ups_thread *self = ups_self;
   struct ups_frame *frame = self->cursor;
   const unsigned char *data = frame->data;
   *point = frame->position.point;
   *phase = frame->position.phase;
   self->cursor = frame->inner;
-  if (frame->inner == NULL) rebuilt(self);
+  return data;
+}
+
+UPS_PUBLIC void upstare_resume_ready(void) {
+  if (ups_self->cursor == NULL) rebuilt(ups_self);
+}
+
+UPS_PUBLIC const unsigned char *upstare_resume_begin(uint32_t *point, uint32_t *phase) {
+  const unsigned char *data = upstare_resume_hold(point, phase);
+  upstare_resume_ready();
   return data;
 }
 

@@ -14,7 +14,9 @@ from upstare.frontend.tails import tail_calls
 from upstare.frontend.types import is_array, is_const, is_variable_array
 
 _ALLOCA = {"alloca", "__builtin_alloca", "__builtin_alloca_with_align"}
-_SETJMP = {"setjmp", "_setjmp", "sigsetjmp", "__sigsetjmp", "__builtin_setjmp", "vfork", "getcontext"}
+_SETJMP = {"setjmp", "_setjmp", "sigsetjmp", "__sigsetjmp", "__sigsetjmp_cancel"}
+_LONGJMP = {"longjmp", "_longjmp", "siglongjmp"}
+_TWICE = {"__builtin_setjmp", "vfork", "getcontext", "savectx"}  # others that may return twice
 _VA_START = {"__builtin_va_start", "va_start"}
 _NOT_SHORT = ("label", "case", "default", "return", "goto", "break", "continue", "for", "while", "do")
 _VA_END = {"__builtin_va_end", "va_end"}
@@ -286,8 +288,10 @@ def _doomed(parsed: Parsed, tree: FunctionTree) -> dict[int, frozenset[str]]:
 
 
 def _may_succeed(call: Node) -> bool:
-    """Whether a call that does not return can be the good end of a process or thread."""
+    """Whether a call that does not return can be the good end of a process or thread, or goes on elsewhere."""
     callee = _callee(call)
+    if callee is not None and callee.name in _LONGJMP:
+        return True
     if callee is None or callee.name not in ("exit", "_exit", "_Exit", "quick_exit", "pthread_exit", "thrd_exit"):
         return False
     if callee.name in ("pthread_exit", "thrd_exit"):
@@ -466,8 +470,10 @@ def _why_pinned(parsed: Parsed, tree: FunctionTree) -> str | None:
             callee = _callee(node)
             if callee is not None and callee.name in _ALLOCA:
                 problem = "alloca"
-            elif callee is not None and callee.name in _SETJMP:
+            elif callee is not None and callee.name in _TWICE:
                 problem = f"{callee.name}"
+            elif callee is not None and callee.name in _SETJMP and _many_buffers(tree, node):
+                problem = f"{callee.name} in a loop, on one buffer after the other"
         elif node.kind == "asm" and b"goto" in parsed.source.text[node.start : node.start + 40]:
             problem = "asm goto"
         if problem:
@@ -483,6 +489,26 @@ def _local_label(parsed: Parsed, tree: FunctionTree, name: str) -> bool:
 def _has_attribute(node: Node, word: bytes, parsed: Parsed) -> bool:
     return word in parsed.source.text[node.start : node.end] and any(
         c.kind.is_attribute() for c in node.cursor.get_children()
+    )
+
+
+def set_jumps(tree: FunctionTree) -> list[Node]:
+    """The calls of setjmp and its kind, in order of text."""
+    return [call.node for call in tree.calls if call.callee in _SETJMP]
+
+
+def _many_buffers(tree: FunctionTree, call: Node) -> bool:
+    """Whether one call of setjmp can fill many buffers, all of which stay in use."""
+    repeated = any(loop.node.start <= call.start < loop.node.end for loop in tree.loops)
+    labels = {n.name for n in tree.body.walk() if n.kind == "label" and n.start <= call.start}
+    repeated |= any(n.kind == "igoto" or (n.kind == "goto" and n.name in labels and n.start > call.start)
+                    for n in tree.body.walk())  # fmt: skip
+    return repeated and any(
+        n.kind == "call"
+        or (n.kind == "index" and any(m.kind == "ref" and m.target_kind != "constant" for m in n.children[-1].walk()))
+        or (n.kind == "unary" and n.op in ("x++", "x--", "++x", "--x"))
+        or (n.kind == "binary" and n.op.endswith("=") and n.op not in ("==", "!=", "<=", ">="))
+        for n in call.children[1].walk()
     )
 
 

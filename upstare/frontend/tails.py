@@ -25,8 +25,8 @@ _PLAIN = {
 }  # fmt: skip
 _KEEPS_FRAME = {  # calls that tie a function to its frame
     "alloca", "__builtin_alloca", "__builtin_alloca_with_align", "setjmp", "_setjmp", "sigsetjmp", "__sigsetjmp",
-    "__builtin_setjmp", "vfork", "getcontext", "__builtin_apply", "__builtin_frame_address", "__builtin_return_address",
-    "__builtin_va_start", "va_start",
+    "__sigsetjmp_cancel", "__builtin_setjmp", "vfork", "getcontext", "__builtin_apply", "__builtin_frame_address",
+    "__builtin_return_address", "__builtin_va_start", "va_start",
 }  # fmt: skip
 
 

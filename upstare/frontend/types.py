@@ -67,6 +67,14 @@ class TypeTable:
             self._building.discard(name)
         return name
 
+    def jump_record(self) -> str:
+        """The type of the record of a setjmp (see upstare_rearm)."""
+        word = Type("unsigned long", "int", 8, 8, _hash("int", "unsigned long", 8))
+        key = "unsigned long[9]"
+        self.types.setdefault(word.key, word)
+        self.types.setdefault(key, Type(key, "array", 72, 8, _hash("array", 9, word.hash), word.key, 9))
+        return key
+
     def _name(self, ctype: Any, hint: str) -> str:
         kind = ctype.kind
         if kind in _ARRAYS:

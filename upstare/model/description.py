@@ -70,6 +70,7 @@ class Slot:
     kept: bool = False
     parameter: bool = False
     temporary: bool = False
+    jump: bool = False  # the record of a setjmp: where its buffer is, and what was written to it
     line: int = 0
     initial: str | None = (
         None  # its initialiser if that is a constant expression (text that compiles anywhere), or None

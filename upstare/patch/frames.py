@@ -253,6 +253,9 @@ class _PointSlots:
         """The plans of all slots that the new point needs (None: a decision is open), flags, and why it is missing."""
         by_key = {slot.key: slot for slot in self._new.slots}
         wanted = [by_key[key] for key in self._new_point.live if key in by_key]
+        jumps = self._lost_jump()
+        if jumps is not None:
+            return None, 0, jumps
         temporaries = self._pair_temporaries([s for s in wanted if s.temporary and s.key != self._new_point.result])
         if temporaries is None:
             return None, 0, "the values of an unfinished expression do not correspond"
@@ -305,6 +308,8 @@ class _PointSlots:
             kind = "parameter" if slot.parameter else "local"
             text = f"this {kind} has no value at this point of the version before"
             return self._ask(slot, text, before[0], only_missing=True)
+        if slot.jump:
+            return SlotPlan(slot, text=slot.initial)
         if slot.initial is not None:
             self._frames.assume(self._new, slot)
             return SlotPlan(slot, text=slot.initial)
@@ -390,6 +395,16 @@ class _PointSlots:
                 return f"pointers to the local {slot.name} are kept, and the other version does not have it"
         return None
 
+    def _lost_jump(self) -> str | None:
+        """A setjmp that may be in use and that the new version does not have, or has more often."""
+        for slot in self._old.slots:
+            if slot.jump:
+                ours = [s for s in self._old.slots if s.jump and s.name == slot.name]
+                theirs = [s for s in self._new.slots if s.jump and s.name == slot.name]
+                if len(ours) != len(theirs):
+                    return f"{slot.name} may be in use, and the other version has it {_times(len(theirs))}"
+        return None
+
     def _find(self, key: str) -> Slot | None:
         found = next((s for s in self._live if s.key == key), None)
         named = [s for s in self._live if s.name == key and not s.temporary]
@@ -459,6 +474,10 @@ def describe(point: Point) -> str:
     if point.kind == "entry":
         return "its entry"
     return f"the call `{text}`"
+
+
+def _times(count: int) -> str:
+    return "no more" if count == 0 else "once" if count == 1 else f"{count} times"
 
 
 def _points_at(function: Function, text: str, source: str) -> list[Point]:
