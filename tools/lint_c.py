@@ -1,4 +1,5 @@
-"""Compiles every C and assembly file of the runtime with all warnings as errors, and the headers on their own."""
+"""Compiles every C and assembly file of the runtime with all warnings as errors, and the headers on their own; and the
+native walk of the front end."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from pathlib import Path
 
 from upstare.driver import process, runtime
 from upstare.errors import UpstareError
+from upstare.frontend import native
 
 STRICT = ["-Werror", "-fsyntax-only"]
 
@@ -26,7 +28,7 @@ def main() -> int:
     """Exit code 1 if the compiler complains about any file."""
     headers = sorted(runtime.include_directory().glob("*.h"))
     with ThreadPoolExecutor() as pool:
-        complaints = [c for c in pool.map(complaint, [*runtime.sources(), *headers]) if c]
+        complaints = [c for c in pool.map(complaint, [*runtime.sources(), *headers, native.source()]) if c]
     print("\n".join(complaints), file=sys.stderr)
     return 1 if complaints else 0
 

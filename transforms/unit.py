@@ -25,7 +25,7 @@ from transforms.temporaries import Pin, Temporary
 from upstare.errors import NotUpdatable
 from upstare.frontend.functions import FunctionTree, own_table
 from upstare.frontend.nodes import Node, Parsed
-from upstare.frontend.summary import file_initialiser
+from upstare.frontend.tables import Cursor
 from upstare.frontend.types import TypeTable
 from upstare.model import description
 
@@ -293,8 +293,7 @@ class UnitTransform:
             if static is not None and static.static and start not in edited:
                 edited.add(start)
                 self._drop_static(start, cursor.location.offset)
-            if not self.source.is_system(start):
-                self._initialiser(cursor)
+            self._initialiser(cursor)
         for name in self.decisions.plain_names:
             symbol = self.decisions.variables[name].symbol
             self._tail.append(
@@ -311,9 +310,9 @@ class UnitTransform:
         if match is not None:
             self.edits.append((base + match.start(), base + match.end(), "      "))
 
-    def _initialiser(self, cursor: object) -> None:
+    def _initialiser(self, cursor: Cursor) -> None:
         """Functions named in the initialiser of a variable at file scope."""
-        init = file_initialiser(self.parsed, cursor)
+        init = self.parsed.initialiser(cursor)
         if init is None:
             return
         externs: dict[str, str] = {}
@@ -332,7 +331,7 @@ class UnitTransform:
                 continue
             self.edits.append((node.start, node.end, name))
         if externs:
-            at = self._before(cursor.extent.start.offset)  # type: ignore[attr-defined]
+            at = self._before(cursor.extent.start.offset)
             self.edits.append((at, at, " " + " ".join(externs.values()) + " "))
 
     # ---- entries -------------------------------------------------------------------------------------------------

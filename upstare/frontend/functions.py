@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from clang.cindex import Cursor, CursorKind, TypeKind
+from clang.cindex import CursorKind, TypeKind
 
 from upstare.frontend.nodes import Node, Parsed
+from upstare.frontend.tables import Cursor
 from upstare.frontend.tails import tail_calls
 from upstare.frontend.types import is_array, is_const, is_variable_array
 
@@ -75,13 +76,12 @@ class FunctionTree:
     loops: list[LoopInfo] = field(default_factory=list)
     values: list[Node] = field(default_factory=list)  # references to functions other than direct callees
     pinned: str | None = None
-    parents: dict[int, Node] = field(default_factory=dict)  # id(node) -> parent
     label_tables: set[int] = field(default_factory=set)  # static locals that only `goto *table[i]` reads
     label_numbers: dict[str, int] = field(default_factory=dict)  # labels whose address goes anywhere else
 
     def parent(self, node: Node) -> Node | None:
         """The enclosing node of a node of this function."""
-        return self.parents.get(id(node))
+        return node.parent
 
 
 def functions(parsed: Parsed) -> Iterator[FunctionTree]:
@@ -108,12 +108,6 @@ def _tree(parsed: Parsed, cursor: Cursor, start: int, end: int, body: Node) -> F
         noreturn=is_noreturn(cursor, parsed),
         variadic=cursor.type.kind == TypeKind.FUNCTIONPROTO and cursor.type.is_function_variadic(),
     )  # fmt: skip
-    stack = [body]
-    while stack:
-        node = stack.pop()
-        for child in node.children:
-            tree.parents[id(child)] = node
-        stack.extend(node.children)
     _variables(tree)
     _uses(parsed, tree)
     _loops(parsed, tree)
@@ -313,11 +307,7 @@ def _never_returns(parsed: Parsed, call: Node) -> bool:
 def _constant_false(node: Node | None) -> bool:
     while node is not None and node.kind == "paren":
         node = node.children[0]
-    if node is None or node.kind != "number":
-        return False
-    tokens = node.cursor.get_tokens()
-    first = next(iter(tokens), None)
-    return first is not None and first.spelling == "0"
+    return node is not None and node.kind == "number" and node.name == "0"
 
 
 def _loops(parsed: Parsed, tree: FunctionTree) -> None:

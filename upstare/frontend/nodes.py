@@ -1,4 +1,4 @@
-"""Syntax trees of user functions, taken out of libclang once and small enough to work on.
+"""Syntax trees of user functions, made from the tables of the native walk and small enough to work on.
 
 A ``Node`` has the byte extent of its text, children in order of text without overlaps, and the few facts the passes ask
 for. Implicit nodes of clang (casts with the extent of their child) are folded into the child.
@@ -6,17 +6,14 @@ for. Implicit nodes of clang (casts with the extent of their child) are folded i
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
-from clang.cindex import Cursor, CursorKind, Index, TranslationUnit, TypeKind
-from clang.cindex import conf as _conf
+from clang.cindex import CursorKind
 
-from upstare.errors import UpstareError
 from upstare.frontend.dialect import parse_arguments
 from upstare.frontend.source import SourceText
+from upstare.frontend.tables import Cursor, Tables, Type
 
 BINARY = {
     20: "&&", 21: "||", 22: "=", 23: "*=", 24: "/=", 25: "%=", 26: "+=", 27: "-=", 28: "<<=", 29: ">>=", 30: "&=",
@@ -48,19 +45,10 @@ _KINDS = {
 STATEMENTS = frozenset(
     "compound if while do for switch case default label goto igoto continue break return decl null asm".split()
 )
-_SKIP = {CursorKind.TYPE_REF, CursorKind.LABEL_REF, CursorKind.MEMBER_REF}
-
-
-def _library() -> Any:
-    lib = _conf.lib
-    for name in ("clang_getCursorBinaryOperatorKind", "clang_getCursorUnaryOperatorKind"):
-        function = getattr(lib, name)
-        function.argtypes = [Cursor]
-        function.restype = ctypes.c_int
-    lib.clang_Cursor_getVarDeclInitializer.argtypes = [Cursor]
-    lib.clang_Cursor_getVarDeclInitializer.restype = Cursor
-    lib.clang_Cursor_isVariadic.argtypes = [Cursor]
-    return lib
+_NAMES = {kind.value: name for kind, name in _KINDS.items()}
+_SKIP = {CursorKind.TYPE_REF.value, CursorKind.LABEL_REF.value, CursorKind.MEMBER_REF.value}
+_UNEXPOSED = CursorKind.UNEXPOSED_EXPR.value
+_LEAVES = frozenset(("record", "enumeration", "typedef", "function"))
 
 
 @dataclass(eq=False, slots=True)
@@ -70,37 +58,46 @@ class Node:
     kind: str
     start: int
     end: int
-    cursor: Cursor
+    tables: Tables
+    row: int  # in the trees
     children: list[Node] = field(default_factory=list)
     op: str = ""  # operator of binary, unary
-    name: str = ""  # ref, member, label, goto, var
+    name: str = ""  # ref, member, label, goto, var; the text of a number
     target: int = -1  # ref: offset of the declaration's name; var: its own
     target_kind: str = ""  # ref: 'local' 'static' 'global' 'function' 'constant'
     parts: dict[str, Node | None] = field(default_factory=dict)  # for, if, var: named children
+    parent: Node | None = None
+    order: list[Node] = field(default_factory=list)  # the whole tree in order of text; this is order[first], and
+    first: int = 0  # what is below goes up to order[last]
+    last: int = 0
     hot: bool = False  # holds a call that may unroll, or a point (set by the transform)
     hot_call: bool = False  # is such a call
 
     @property
-    def type(self) -> Any:
-        """The clang type of the expression."""
-        return self.cursor.type
+    def cursor(self) -> Cursor:
+        """What libclang knows of it."""
+        return self.tables.cursor(self.row)
+
+    @property
+    def type(self) -> Type:
+        """The type of the expression."""
+        return self.tables.type(self.tables.trees["type"][self.row])
+
+    def covers(self, other: Node) -> bool:
+        """Whether both are the same text."""
+        return self.start == other.start and self.end == other.end
 
     def walk(self) -> Iterator[Node]:
         """This node and everything below it, in order of text."""
-        stack = [self]
-        while stack:
-            node = stack.pop()
-            yield node
-            stack.extend(reversed(node.children))
+        return iter(self.order[self.first : self.last])
 
     def evaluated(self) -> Iterator[Node]:
         """Like :meth:`walk`, without the operands of sizeof and its kind."""
-        stack = [self]
-        while stack:
-            node = stack.pop()
+        order, at, last = self.order, self.first, self.last
+        while at < last:
+            node = order[at]
             yield node
-            if node.kind != "sizeof":
-                stack.extend(reversed(node.children))
+            at = node.last if node.kind == "sizeof" else at + 1
 
 
 class Parsed:
@@ -108,16 +105,9 @@ class Parsed:
 
     def __init__(self, text: bytes, flags: tuple[str, ...]) -> None:
         self.source = SourceText(text)
-        self.lib = _library()
-        self.unit: TranslationUnit = Index.create().parse(
-            "unit.c",
-            args=parse_arguments(flags, text),
-            unsaved_files=[("unit.c", text)],
-        )
-        if self.unit is None:
-            raise UpstareError("libclang could not read the preprocessed text")
-        self.errors = sorted((d.location.offset, d.spelling) for d in self.unit.diagnostics if d.severity >= 3)
-        self.top: list[Cursor] = list(self.unit.cursor.get_children())
+        self.tables = Tables(text, parse_arguments(flags, text), *self.source.origins())
+        self.errors = self.tables.errors
+        self.top: list[Cursor] = self.tables.top
         self._functions: dict[str, list[Cursor]] = {}
         for cursor in self.top:
             if cursor.kind == CursorKind.FUNCTION_DECL:
@@ -136,59 +126,80 @@ class Parsed:
 
     def node(self, cursor: Cursor) -> Node:
         """The tree of a statement or expression."""
-        return _Builder(self).build(cursor)
+        return _Builder(self).build(cursor.tree)
 
-
-def is_file_scope(cursor: Cursor) -> bool:
-    """Whether a declaration stands at file scope."""
-    parent = cursor.semantic_parent
-    return parent is None or parent.kind == CursorKind.TRANSLATION_UNIT
+    def initialiser(self, cursor: Cursor) -> Node | None:
+        """The tree of the initialiser of a variable; None if it has none, or is of a system header."""
+        row = self.tables.trees["operator"][cursor.tree] if cursor.tree >= 0 else -1
+        return _Builder(self).build(row) if row >= 0 else None
 
 
 class _Builder:
     def __init__(self, parsed: Parsed) -> None:
         self.source = parsed.source
-        self.lib = parsed.lib
+        self.tables = parsed.tables
 
-    def build(self, cursor: Cursor) -> Node:
-        extent = cursor.extent
-        kind = _KINDS.get(cursor.kind, "other")
-        node = Node(kind, extent.start.offset, extent.end.offset, cursor)
-        if kind in ("record", "enumeration", "typedef", "function"):
-            node.name = cursor.spelling
-            return node
-        children = [self.build(c) for c in cursor.get_children() if c.kind not in _SKIP]
-        if kind == "other" and len(children) == 1 and (children[0].start, children[0].end) == (node.start, node.end):
-            return children[0]  # implicit cast
-        node.children = _disjoint(children)
-        self._finish(node)
-        return node
+    def build(self, top: int) -> Node:
+        """The tree of a row, from the leaves up."""
+        trees = self.tables.trees
+        kinds, starts, ends, lasts = trees["kind"], trees["start"], trees["end"], trees["last"]
+        end = lasts[top]
+        built: list[Node | None] = [None] * (end - top)
+        for row in range(end - 1, top - 1, -1):
+            cursor_kind = kinds[row]
+            if cursor_kind in _SKIP and row != top:
+                continue
+            kind = _NAMES.get(cursor_kind, "other")
+            node = Node(kind, starts[row], ends[row], self.tables, row)
+            built[row - top] = node
+            if kind in _LEAVES:
+                node.name = self.tables.name(trees["name"][row])
+                continue
+            children: list[Node] = []
+            below, last = row + 1, lasts[row]
+            while below < last:
+                child = built[below - top]
+                if child is not None:
+                    children.append(child)
+                below = lasts[below]
+            if kind == "other" and len(children) == 1 and children[0].covers(node):
+                built[row - top] = children[0]  # implicit cast
+                continue
+            node.children = _disjoint(children) if len(children) > 1 else [c for c in children if not _is_empty(c)]
+            self._finish(node, cursor_kind)
+        root = built[0]
+        assert root is not None
+        _connect(root)
+        return root
 
-    def _finish(self, node: Node) -> None:
-        cursor, kids = node.cursor, node.children
+    def _finish(self, node: Node, cursor_kind: int) -> None:
+        kids, row, trees = node.children, node.row, self.tables.trees
         if node.kind == "binary":
-            node.op = BINARY.get(self.lib.clang_getCursorBinaryOperatorKind(cursor), "?")
+            node.op = BINARY.get(trees["operator"][row], "?")
         elif node.kind == "unary":
-            node.op = UNARY.get(self.lib.clang_getCursorUnaryOperatorKind(cursor), "?")
+            node.op = UNARY.get(trees["operator"][row], "?")
         elif node.kind == "ref":
             self._reference(node)
         elif node.kind in ("member", "label"):
-            node.name = cursor.spelling
+            node.name = self.tables.name(trees["name"][row])
         elif node.kind == "addrlabel":
             node.name = self.source.words(node.start, node.end).lstrip("& ")
+        elif node.kind == "number":
+            node.name = self.source.flat(node.start, node.end)
         elif node.kind == "goto":
             text = self.source.flat(node.start, node.end).split()
             node.name = text[-1] if text else ""
         elif node.kind == "var":
+            cursor = self.tables.cursor(row)
             node.name = cursor.spelling
             node.target = cursor.location.offset
             node.target_kind = "static" if cursor.storage_class.name in ("STATIC", "EXTERN") else "local"
-            initialiser = self.lib.clang_Cursor_getVarDeclInitializer(cursor)
+            initialiser = trees["operator"][row]
             node.parts["init"] = None
-            if initialiser is not None and initialiser.kind != CursorKind.INVALID_FILE:
-                begin = initialiser.extent.start.offset
+            if initialiser >= 0:
+                begin, end = trees["start"][initialiser], trees["end"][initialiser]
                 for kid in kids:
-                    if kid.start == begin and kid.end >= initialiser.extent.end.offset:
+                    if kid.start == begin and kid.end >= end:
                         node.parts["init"] = kid
         elif node.kind == "for":
             self._for(node)
@@ -198,14 +209,14 @@ class _Builder:
             node.parts = {"cond": kids[0], "body": kids[-1]}
         elif node.kind == "do":
             node.parts = {"cond": kids[-1], "body": kids[0]}
-        elif node.kind == "other" and len(kids) == 2 and cursor.kind == CursorKind.UNEXPOSED_EXPR:
+        elif node.kind == "other" and len(kids) == 2 and cursor_kind == _UNEXPOSED:
             between = "".join(self.source.flat(kids[0].end, kids[1].start).split())
             if between.strip("()") == "?:":
                 node.kind = "elvis"  # a ?: b
 
     def _reference(self, node: Node) -> None:
-        target = node.cursor.referenced
-        node.name = node.cursor.spelling
+        target = self.tables.cursor(node.row).referenced
+        node.name = self.tables.name(self.tables.trees["name"][node.row])
         if target is None:
             return
         node.target = target.location.offset
@@ -215,7 +226,7 @@ class _Builder:
             node.target_kind = "constant"
         elif target.kind == CursorKind.PARM_DECL:
             node.target_kind = "local"
-        elif is_file_scope(target) or target.storage_class.name == "EXTERN":
+        elif target.is_file_scope or target.storage_class.name == "EXTERN":
             node.target_kind = "global"
         else:
             node.target_kind = "static" if target.storage_class.name == "STATIC" else "local"
@@ -240,7 +251,7 @@ def _disjoint(children: list[Node]) -> list[Node]:
     """The children in order of text; of overlapping ones the first stays, unless both are declarators of one list."""
     result: list[Node] = []
     for child in sorted(children, key=lambda n: (n.target if n.kind == "var" else n.start, n.end)):
-        if child.end <= child.start and child.kind != "null":
+        if _is_empty(child):
             continue
         if (
             result
@@ -252,6 +263,20 @@ def _disjoint(children: list[Node]) -> list[Node]:
     return result
 
 
-def is_floating(kind: TypeKind) -> bool:
-    """float and double: what an xmm register holds."""
-    return kind in (TypeKind.FLOAT, TypeKind.DOUBLE)
+def _is_empty(node: Node) -> bool:
+    return node.end <= node.start and node.kind != "null"
+
+
+def _connect(root: Node) -> None:
+    """Give each node its parent and its place in the order of the whole tree."""
+    order: list[Node] = []
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        node.order, node.first = order, len(order)
+        order.append(node)
+        for child in reversed(node.children):
+            child.parent = node
+            stack.append(child)
+    for node in reversed(order):
+        node.last = node.children[-1].last if node.children else node.first + 1

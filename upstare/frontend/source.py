@@ -24,6 +24,10 @@ class SourceText:
             self._offsets.append(match.end() + 1)
             self._files.append((name, int(match.group(1)), b"3" in flags))
 
+    def origins(self) -> tuple[list[int], list[bool]]:
+        """Offsets at which another file begins or goes on, and for each whether it is a system header."""
+        return self._offsets, [system for _, _, system in self._files]
+
     def locate(self, offset: int) -> tuple[str, int]:
         """The user's file and line of the byte at ``offset``."""
         index = bisect.bisect_right(self._offsets, offset) - 1

@@ -9,7 +9,8 @@ from typing import Any
 from clang.cindex import CursorKind, TypeKind
 
 from upstare.frontend.functions import FunctionTree, mutable, taken_address
-from upstare.frontend.nodes import Node, Parsed, is_file_scope
+from upstare.frontend.nodes import Node, Parsed
+from upstare.frontend.tables import Cursor
 from upstare.frontend.types import TypeTable, is_array
 from upstare.model.description import AddressUse, PointerSource, Type
 
@@ -90,8 +91,8 @@ def summarise(parsed: Parsed, trees: list[FunctionTree], types: TypeTable) -> Un
             fact = _variable(parsed, cursor, types)
             if fact is not None:
                 summary.variables.append(fact)
-            init = _initialiser(parsed, cursor)
-            if init is not None and not source.is_system(cursor.location.offset):
+            init = parsed.initialiser(cursor)
+            if init is not None:
                 for node in init.walk():
                     if node.kind == "ref" and node.target_kind == "function":
                         values.add(node.name)
@@ -120,27 +121,11 @@ def summarise(parsed: Parsed, trees: list[FunctionTree], types: TypeTable) -> Un
     return summary
 
 
-def _initialiser(parsed: Parsed, cursor: object) -> Node | None:
-    init = parsed.lib.clang_Cursor_getVarDeclInitializer(cursor)
-    if init is None or init.kind == CursorKind.INVALID_FILE:
-        return None
-    init._tu = parsed.unit
-    return parsed.node(init)
-
-
-def file_initialiser(parsed: Parsed, cursor: object) -> Node | None:
-    """The tree of the initialiser of a variable at file scope."""
-    return _initialiser(parsed, cursor)
-
-
-def _variable(parsed: Parsed, cursor: object, types: TypeTable) -> VariableFact | None:
-    from clang.cindex import Cursor
-
-    assert isinstance(cursor, Cursor)
+def _variable(parsed: Parsed, cursor: Cursor, types: TypeTable) -> VariableFact | None:
     if not mutable(cursor) or not cursor.spelling:
         return None
     storage = cursor.storage_class.name
-    defined = storage != "EXTERN" or _initialiser(parsed, cursor) is not None
+    defined = storage != "EXTERN" or cursor.has_initialiser
     system = parsed.source.is_system(cursor.location.offset)
     if system and not defined:
         return None
@@ -148,7 +133,7 @@ def _variable(parsed: Parsed, cursor: object, types: TypeTable) -> VariableFact 
     return VariableFact(
         cursor.spelling, cursor.spelling, storage == "STATIC", None, types.key(cursor.type, cursor.spelling),
         cursor.type.spelling, max(cursor.type.get_size(), 0), file, line, defined, cursor.tls_kind.name != "NONE",
-        _initialiser(parsed, cursor) is not None,
+        cursor.has_initialiser,
     )  # fmt: skip
 
 
@@ -205,11 +190,8 @@ def body_digest(parsed: Parsed, tree: FunctionTree) -> str:
 
 
 def _initialiser_use(
-    parsed: Parsed, summary: UnitSummary, types: TypeTable, cursor: object, init: Node, node: Node
+    parsed: Parsed, summary: UnitSummary, types: TypeTable, cursor: Cursor, init: Node, node: Node
 ) -> None:
-    from clang.cindex import Cursor
-
-    assert isinstance(cursor, Cursor)
     file, line = parsed.source.locate(node.start)
     pointer = types.key(cursor.type, cursor.spelling) if init is node or init.kind == "unary" else "pointer"
     summary.address_uses.append(AddressUse(node.name, file, line, "initialiser", cursor.spelling, pointer))
@@ -312,6 +294,3 @@ def _record(ctype: Any) -> Any:
     if pointee.kind != TypeKind.RECORD:
         return None
     return pointee.get_declaration().type.get_canonical()
-
-
-__all__ = ["UnitSummary", "summarise", "is_file_scope"]
