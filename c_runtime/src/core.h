@@ -113,6 +113,21 @@ int ups_points_init(void);
 /* Makes the points of an image trap, or not. The number that could not be written. agent, or main's thread at start. */
 uint32_t ups_points_arm(struct ups_image *image, bool on);
 
+/* The frame at a point comes down: captured, and `context` goes on with the dummy return. Own thread, unrolling. */
+void ups_point_unroll(struct ups_thread *self, ucontext_t *context, const struct ups_image *image,
+                      const struct upstare_point *point);
+
+/* ---- returns.c: return addresses taken while a stack comes down -------------------------------------------------------- */
+
+/* The walk found that the return address at `slot` leads to `point`. Own thread. */
+void ups_return_note(struct ups_thread *self, const struct ups_image *image, const struct upstare_point *point,
+                     uintptr_t slot);
+
+/* The stack that was walked comes down. Own thread. */
+void ups_returns_take(struct ups_thread *self);
+
+extern const char ups_return_trampoline[]; /* stack.S */
+
 /* ---- walk.c ------------------------------------------------------------------------------------------------------------ */
 
 enum ups_walk_result {

@@ -40,6 +40,7 @@ void ups_unroll_begin(struct ups_thread *self, ucontext_t *context, const sigset
     memcpy(&self->mask, mask, 8);
     sigaltstack(&ours, &self->alternate);
   }
+  ups_returns_take(self);
   /* Only this thread and its handlers look at it. */
   atomic_store_explicit(&self->unrolling, 1, memory_order_relaxed);
 }

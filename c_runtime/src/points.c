@@ -123,6 +123,12 @@ static void unrolled_frame(struct trap *trap) {
   trap->context->uc_mcontext.gregs[REG_RIP] = (greg_t)(trap->point->label + trap->image->bias);
 }
 
+void ups_point_unroll(struct ups_thread *self, ucontext_t *context, const struct ups_image *image,
+                      const struct upstare_point *point) {
+  struct trap trap = {self, context, image, point, -1, 0};
+  unrolled_frame(&trap);
+}
+
 static void rest_at_part(struct trap *trap) {
   struct ups_thread *self = trap->self;
   const struct upstare_point *p = trap->point;

@@ -48,6 +48,13 @@ struct ups_position {
   uint32_t point, phase; /* enum upstare_phase */
 };
 
+/* A return address on the stack, with a point right behind the call. */
+struct ups_return {
+  uintptr_t slot;
+  const struct ups_image *image;
+  const struct upstare_point *point;
+};
+
 /* An object that keeps its address. Its bytes stay where they are while the thread is unrolled (nothing of the runtime
  * ever writes into the part of a stack that may hold one); the copy in the frame data is for mappings. */
 struct ups_kept {
@@ -149,6 +156,8 @@ struct ups_thread {
   /* The last walk of this stack. Own thread, or the agent while state is PARKED. Innermost first. */
   struct ups_position *positions;
   uint32_t n_positions, room_positions;
+  struct ups_return *returns;  /* the return addresses that returns.c can take */
+  uint32_t n_returns, room_returns, next_return;
   uint32_t old_frames;         /* those that are not of the current version */
   uintptr_t walk_sp;           /* stack pointer where the walk began */
   size_t walk_bytes;           /* memory that the frames will need */

@@ -116,12 +116,16 @@ static _Unwind_Reason_Code step(struct _Unwind_Context *context, void *argument)
   const struct upstare_return *r = image == NULL ? NULL : ups_image_return(image, ip);
   if (r == NULL || r->point == UPSTARE_NEXT_UNKNOWN || (r->point >= 0 && !push_chain(self, image, r->point)))
     return blame(walk, image, ip, sp);
+  if (r->point >= 0) {
+    const struct ups_table *t = atomic_load_explicit(&image->table, memory_order_acquire);
+    ups_return_note(self, image, &t->points[r->point], sp - sizeof(uintptr_t));
+  }
   return _URC_NO_REASON;
 }
 
 static enum ups_walk_result run(struct walk *walk) {
   struct ups_thread *self = walk->self;
-  self->n_positions = self->old_frames = 0;
+  self->n_positions = self->n_returns = self->old_frames = 0;
   self->walk_bytes = FRAME_BYTES + 4096; /* a frame of the runtime's, or the innermost of the flag scheme: see below */
   atomic_fetch_add_explicit(&ups_stop.walks, 1, memory_order_relaxed);
   _Unwind_Backtrace(step, walk);

@@ -7,6 +7,12 @@
 #define UNROLLING 0
 #define SCRATCH_HIGH 8
 #define BASE_SP 16
+#define MACHINE -144 /* from the top of the stack of the runtime: gregs up to the instruction pointer */
+
+        .macro  load_self reg
+        movq    ups_self@gottpoff(%rip), \reg
+        movq    %fs:(\reg), \reg
+        .endm
 
         .text
 
@@ -74,15 +80,73 @@ ups_call_on:
         .size   ups_call_on, . - ups_call_on
 
 /*
+ * Where return addresses lead that returns.c has taken. The stack is the program's, with objects below the stack pointer
+ * that keep their address: only the word of the return address may be written.
+ */
+        .globl  ups_return_trampoline
+        .hidden ups_return_trampoline
+        .type   ups_return_trampoline, @function
+ups_return_trampoline:
+        .cfi_startproc
+        .cfi_undefined %rip
+        movq    %rax, -8(%rsp)
+        load_self %rax
+        movq    SCRATCH_HIGH(%rax), %rax
+        movq    %r8, MACHINE(%rax)
+        movq    %r9, MACHINE+8(%rax)
+        movq    %r10, MACHINE+16(%rax)
+        movq    %r11, MACHINE+24(%rax)
+        movq    %r12, MACHINE+32(%rax)
+        movq    %r13, MACHINE+40(%rax)
+        movq    %r14, MACHINE+48(%rax)
+        movq    %r15, MACHINE+56(%rax)
+        movq    %rdi, MACHINE+64(%rax)
+        movq    %rsi, MACHINE+72(%rax)
+        movq    %rbp, MACHINE+80(%rax)
+        movq    %rbx, MACHINE+88(%rax)
+        movq    %rdx, MACHINE+96(%rax)
+        movq    %rcx, MACHINE+112(%rax)
+        movq    -8(%rsp), %rcx
+        movq    %rcx, MACHINE+104(%rax)
+        movq    %rsp, MACHINE+120(%rax)
+        movq    %rax, %rbx
+        leaq    MACHINE-256(%rax), %rsp
+        .irp    n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+        movups  %xmm\n, 16*\n(%rsp)
+        .endr
+        leaq    MACHINE(%rbx), %rdi
+        movq    %rsp, %rsi
+        call    ups_returned
+        .irp    n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+        movups  16*\n(%rsp), %xmm\n
+        .endr
+        movq    MACHINE+120(%rbx), %rsp
+        movq    MACHINE+128(%rbx), %rcx
+        movq    %rcx, -8(%rsp)
+        movq    MACHINE(%rbx), %r8
+        movq    MACHINE+8(%rbx), %r9
+        movq    MACHINE+16(%rbx), %r10
+        movq    MACHINE+24(%rbx), %r11
+        movq    MACHINE+32(%rbx), %r12
+        movq    MACHINE+40(%rbx), %r13
+        movq    MACHINE+48(%rbx), %r14
+        movq    MACHINE+56(%rbx), %r15
+        movq    MACHINE+64(%rbx), %rdi
+        movq    MACHINE+72(%rbx), %rsi
+        movq    MACHINE+80(%rbx), %rbp
+        movq    MACHINE+96(%rbx), %rdx
+        movq    MACHINE+104(%rbx), %rax
+        movq    MACHINE+112(%rbx), %rcx
+        movq    MACHINE+88(%rbx), %rbx
+        jmp     *-8(%rsp)
+        .cfi_endproc
+        .size   ups_return_trampoline, . - ups_return_trampoline
+
+/*
  * What generated code of the flag scheme calls while frames come down. The frames below the caller's are gone, but
  * objects in them that keep their address are not: only the word of the return address (where the return address of
  * the frame that came down was) may be written.
  */
-        .macro  load_self reg
-        movq    ups_self@gottpoff(%rip), \reg
-        movq    %fs:(\reg), \reg
-        .endm
-
 /* int upstare_at_point(void) */
         .globl  upstare_at_point
         .type   upstare_at_point, @function
