@@ -72,7 +72,7 @@ class Printer:
             return (
                 self.frame.c_names.get(segment.target) or self.form.tree.locals[segment.target].name
                 if segment.target in self.form.tree.locals
-                else self.source.flat(*_word(self.source.text, segment.target))
+                else self.source.flat(segment.target, self.source.word_end(segment.target))
             )
         if isinstance(segment, ir.Shared):
             if not self.resume:
@@ -258,13 +258,6 @@ class Printer:
             self.statements(s.step)
             self.put(f"{increment}; ")
         self.put("} ")
-
-
-def _word(text: bytes, offset: int) -> tuple[int, int]:
-    end = offset
-    while end < len(text) and (chr(text[end]).isalnum() or text[end] in b"_$"):
-        end += 1
-    return offset, end
 
 
 def _returns(form: NormalForm) -> str | None:

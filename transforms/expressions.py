@@ -13,6 +13,7 @@ from transforms.marks import Marks
 from transforms.temporaries import Pin, Temporary, c_type, has_constant_member
 from upstare.frontend.functions import is_arrow, taken_address
 from upstare.frontend.nodes import STATEMENTS, Node
+from upstare.frontend.types import is_array, is_const
 
 _NAME_MACROS = ("__func__", "__FUNCTION__", "__PRETTY_FUNCTION__")
 _NAME_MACRO = re.compile(rf"\b({'|'.join(_NAME_MACROS)})\b")
@@ -221,7 +222,7 @@ class Expressions(Marks):
         result = ir.Expr([])
         position = node.start
         first_name = variables[0].target
-        strip = any(v.target_kind == "local" and v.type.get_canonical().is_const_qualified() for v in variables)
+        strip = any(v.target_kind == "local" and is_const(v.type) for v in variables)
         head_done = False
         for child in node.children:
             if child.kind != "var":
@@ -231,9 +232,9 @@ class Expressions(Marks):
                 result.segments += self._specifiers(position, first_name, strip, variables, operands)
                 head_done = True
             else:
-                result.segments.append(self.source.flat(position, child.target))
+                result.segments += self._storage(self.source.flat(position, child.target), strip)
             result.segments.append(ir.Name(child.target))
-            after = child.target + len(child.name.encode())
+            after = self.source.word_end(child.target)
             init = child.parts["init"]
             # An attribute stands behind the end of a variable without an initialiser.
             sizes = [c for c in child.children if c is not init and after <= c.start < child.end]
@@ -247,7 +248,10 @@ class Expressions(Marks):
                 result.segments += self._spliced(after, child.end, sizes, done)
             elif child.target in dropped:
                 equals = self.source.text.rindex(b"=", after, init.start)
-                result.segments += self._spliced(after, equals, sizes, done)
+                declarator = self._spliced(after, equals, sizes, done)
+                if is_array(child.type) and isinstance(declarator[0], str):  # the initialiser gave the size
+                    declarator[0] = re.sub(r"\[\s*\]", f"[{child.type.get_canonical().element_count}]", declarator[0])
+                result.segments += declarator
             else:
                 result.segments += self._spliced(after, child.end, [*sizes, init], done)
                 self._effects(init, result, False, done)

@@ -5,6 +5,7 @@ Expressions are text with holes: a ``Ref`` is a variable of the function, which 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 
@@ -193,3 +194,19 @@ class Raw(Statement):
     """Text that is the same in both clones and touches no variable."""
 
     text: str
+
+
+def expressions(items: Iterable[Statement]) -> Iterator[Expr]:
+    """Every expression in statements."""
+    for item in items:
+        for part in vars(item).values():
+            if isinstance(part, Expr):
+                yield part
+            elif isinstance(part, list):
+                yield from expressions(p for p in part if isinstance(p, Statement))
+
+
+def segments(items: Iterable[Statement]) -> Iterator[Segment]:
+    """Every piece of the expressions in statements."""
+    for expr in expressions(items):
+        yield from expr.segments

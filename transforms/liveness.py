@@ -22,6 +22,7 @@ class Liveness:
         self.changed = False
         self.points: dict[ir.Point, Live] = {}
         self.after_jumps: Live = _NONE
+        self.heads: dict[ir.Loop, Live] = {}  # what is live at the head of each loop, as far as is known
 
     def run(self, body: Sequence[ir.Statement]) -> dict[ir.Point, Live]:
         """The live variables at each point of a function body.
@@ -97,8 +98,8 @@ class Liveness:
         return out
 
     def _loop(self, s: ir.Loop, out: Live, cases: list[Live] | None) -> Live:
-        head = _NONE
         while True:
+            head = self.heads.get(s, _NONE)
             if s.kind == "do":
                 test = self._sequence(s.before, self._expr(s.cond, out | head), out, _NONE, cases)
                 self._label(s, test)
@@ -110,7 +111,7 @@ class Liveness:
                 now = self._sequence(s.before, self._expr(s.cond, body | (out if s.cond else _NONE)), out, _NONE, cases)
             if now <= head:
                 return head
-            head |= now
+            self.heads[s] = head | now
 
     def _label(self, s: ir.Loop, live: Live) -> None:
         if s.label is not None and not live <= self.labels.get(s.label, _NONE):

@@ -19,6 +19,10 @@ class Lowering(Expressions):
         """A statement in normal form."""
         raise NotImplementedError
 
+    def mark_of(self, node: Node) -> list[ir.Statement]:
+        """The label of a labelled statement, alone."""
+        raise NotImplementedError
+
     def lower(self, node: Node) -> tuple[list[ir.Statement], list[ir.Segment]]:
         """Statements to run first, and the text of the expression after them."""
         done: dict[int, list[ir.Segment]] = {}
@@ -36,11 +40,10 @@ class Lowering(Expressions):
     @staticmethod
     def _assign(temporary: Temporary, value: ir.Expr, node: Node) -> ir.Statement:
         hole = ir.Ref(temporary.target)
-        if node.kind == "binary" and node.op == ",":
-            value.segments = ["(", *value.segments, ")"]
-        segments: list[ir.Segment] = [hole, " = ", *value.segments]
+        inner = ["(", *value.segments, ")"]  # there may be a comma
+        segments: list[ir.Segment] = [hole, " = ", *inner]
         if temporary.by_copy:
-            segments = [f"{{ {temporary.c_type} __upstare_v = ", *value.segments, "; ", *copy_of(hole), " }"]
+            segments = [f"{{ {temporary.c_type} __upstare_v = ", *inner, "; ", *copy_of(hole), " }"]
         return ir.Simple(node.start, ir.Expr(segments, set(value.uses), value.defs | {temporary.target}))
 
     def _lower(self, node: Node, done: dict[int, list[ir.Segment]]) -> list[ir.Statement]:
@@ -56,7 +59,8 @@ class Lowering(Expressions):
             return self._statement_expression(node, done)
         if node.kind == "generic":
             raise Pin(f"{self.source.where(node.start)}: a call that can be interrupted stands inside _Generic")
-        if node.kind == "other" and len(node.children) > 1 and not self._atomic(node):
+        designated = self.source.text[node.start : node.start + 1] in b"[."  # [2] = f()
+        if node.kind == "other" and len(node.children) > 1 and not self._atomic(node) and not designated:
             raise Pin(f"{self.source.where(node.start)}: a call that can be interrupted stands inside a builtin")
         before = self._operands(node, done)
         if node.hot_call:
@@ -221,6 +225,9 @@ class Lowering(Expressions):
         for kid in kids[:-1]:
             items += self.statement(kid)
         last = kids[-1] if kids else None
+        while last is not None and not void and last.kind in ("label", "case", "default"):  # the value may have labels
+            items += self.mark_of(last)
+            last = last.children[-1]
         if last is None or void or last.kind in STATEMENTS:
             items += self.statement(last) if last is not None else []
             done[id(node)] = ["((void)0)"]

@@ -21,10 +21,10 @@ from transforms import ir
 from transforms.expressions import strip
 from transforms.labels import LABEL_INDEX, LABEL_INDEX_END
 from transforms.lowering import Lowering
-from transforms.temporaries import Pin, Temporary, c_type, spelling
+from transforms.temporaries import Temporary, c_type, has_constant_member, spelling
 from upstare.frontend.functions import Local, own_table
 from upstare.frontend.nodes import Node
-from upstare.frontend.types import is_array
+from upstare.frontend.types import is_array, is_const
 
 
 class NormalForm(Lowering):
@@ -122,28 +122,22 @@ class NormalForm(Lowering):
             targets = [v.target for v in variables if v.target_kind == "local"]
             return [ir.Declare(node.start, expr, targets)]
         done: dict[int, list[ir.Segment]] = {}
-        late: list[ir.Statement] = []
         before: list[ir.Statement] = []
+        late: list[ir.Statement] = []
         dropped: set[int] = set()
-        first = variables.index(hot[0])
-        for index, variable in enumerate(variables):
+        names: set[int] = set()
+        for variable in variables:
+            names.add(variable.target)
             init = variable.parts["init"]
-            if init is None or index < first:
+            if init is None or (not variable.hot and not dropped):
                 continue
-            refers = any(
-                n.kind == "ref" and n.target in {v.target for v in variables[: index + 1]} for n in init.walk()
-            )
-            if index == first and not refers:
-                before += self._lower(init, done)
-                continue
-            if init.kind == "list" or is_array(variable.type) or variable.type.get_canonical().is_const_qualified():
-                where = self.source.where(variable.start)
-                raise Pin(f"{where}: an initialiser with a call that can be interrupted depends on its own declaration")
-            dropped.add(variable.target)
             steps = self._lower(init, done)
-            value = self.expr(init, done)
-            segments = [ir.Ref(variable.target), " = ", *value.segments]
-            late += [*steps, ir.Simple(init.start, ir.Expr(segments, value.uses, value.defs | {variable.target}))]
+            others = [v.parts["init"] for v in variables if v.target in names and v is not variable]
+            if not dropped and not any(map(_does_something, others)) and not _mentions(steps, names):
+                before += steps
+                continue
+            dropped.add(variable.target)
+            late += [*steps, self._initialise(variable, init, done)]
         # Points that come before the declaration must not see its variables; those after it must.
         begin = node.start if hot[0].target in dropped else hot[0].end
         for variable in variables:
@@ -151,6 +145,22 @@ class NormalForm(Lowering):
             local.scope = (begin, local.scope[1])
         expr = self._declaration(node, done, dropped)
         return [*before, ir.Declare(node.start, expr, [v.target for v in variables]), *late]
+
+    def _initialise(self, variable: Node, init: Node, done: dict[int, list[ir.Segment]]) -> ir.Statement:
+        """The initialiser of a variable as a statement after its declaration."""
+        value = self.expr(init, done)
+        hole = ir.Ref(variable.target)
+        segments: list[ir.Segment] = [hole, " = ", *value.segments]
+        if is_array(variable.type):
+            braced = value.segments if init.kind == "list" else ["{", *value.segments, "}"]
+            segments = self._copied(hole, ["&(__typeof__(", hole, "))", *braced])
+        elif init.kind == "list" or is_const(variable.type) or has_constant_member(variable.type):
+            segments = self._copied(hole, ["(__typeof__(", hole, ")[]){", *value.segments, "}"])
+        return ir.Simple(init.start, ir.Expr(segments, value.uses, value.defs | {variable.target}))
+
+    @staticmethod
+    def _copied(hole: ir.Ref, value: list[ir.Segment]) -> list[ir.Segment]:
+        return ["__builtin_memcpy((void *)&", hole, ", (const void *)", *value, ", sizeof ", hole, ")"]
 
     def _s_if(self, node: Node) -> list[ir.Statement]:
         cond, then, other = node.parts["cond"], node.parts["then"], node.parts["else"]
@@ -240,22 +250,23 @@ class NormalForm(Lowering):
         body = self._under(f"switch({self.source.words(cond.start, cond.end)})", node.parts["body"])
         return [*before, ir.Switch(node.start, test, body)]
 
-    def _s_case(self, node: Node) -> list[ir.Statement]:
-        values = node.children[:-1]
-        inner = node.children[-1]
+    def mark_of(self, node: Node) -> list[ir.Statement]:
+        """The label of a labelled statement, alone."""
+        if node.kind == "default":
+            return [ir.Mark(node.start, "default", ir.Expr(["default:"]))]
+        if node.kind == "label":
+            return [ir.Mark(node.start, "label", ir.Expr([f"{node.name}:"]), node.name)]
         segments: list[ir.Segment] = ["case "]
-        for index, value in enumerate(values):
+        for index, value in enumerate(node.children[:-1]):
             segments += [" ... "] if index else []
             segments += self._segments(value, {})
         segments.append(":")
-        return [ir.Mark(node.start, "case", ir.Expr(segments)), *self.statement(inner)]
+        return [ir.Mark(node.start, "case", ir.Expr(segments))]
 
-    def _s_default(self, node: Node) -> list[ir.Statement]:
-        return [ir.Mark(node.start, "default", ir.Expr(["default:"])), *self.statement(node.children[-1])]
+    def _labelled(self, node: Node) -> list[ir.Statement]:
+        return [*self.mark_of(node), *(self.statement(node.children[-1]) if node.children else [])]
 
-    def _s_label(self, node: Node) -> list[ir.Statement]:
-        mark = ir.Mark(node.start, "label", ir.Expr([f"{node.name}:"]), node.name)
-        return [mark, *(self.statement(node.children[-1]) if node.children else [])]
+    _s_case = _s_default = _s_label = _labelled
 
     def jumps_to(self, mark: ir.Mark) -> list[int]:
         """Where jumps to a label or case come from (offsets)."""
@@ -298,3 +309,13 @@ class NormalForm(Lowering):
     def variable(self, target: int) -> Local | Temporary:
         """The variable behind a hole."""
         return self.tree.locals[target] if target >= 0 else self.temporaries[target]
+
+
+def _does_something(init: Node | None) -> bool:
+    """Whether it matters when an initialiser is evaluated."""
+    return init is not None and any(n.kind not in ("number", "string", "list", "sizeof", "paren") for n in init.walk())
+
+
+def _mentions(steps: list[ir.Statement], names: set[int]) -> bool:
+    """Whether statements read or assign some of the variables, or only name them."""
+    return any(isinstance(hole, ir.Ref) and hole.target in names for hole in ir.segments(steps))

@@ -32,11 +32,7 @@ def c_type(ctype: Any) -> str:
     """A spelling of a type that declares an assignable object: canonical, unqualified at the top, decayed."""
     ctype = ctype.get_canonical()
     if ctype.kind in (TypeKind.INCOMPLETEARRAY, TypeKind.CONSTANTARRAY):
-        return (
-            c_type(ctype.element_type) + " *"
-            if "(" not in ctype.spelling
-            else f"__typeof__({ctype.element_type.spelling}) *"
-        )
+        return f"__typeof__({ctype.element_type.spelling}) *"
     if ctype.kind in (TypeKind.FUNCTIONPROTO, TypeKind.FUNCTIONNOPROTO):
         return f"__typeof__({ctype.spelling}) *"
     if ctype.is_const_qualified() or ctype.is_volatile_qualified() or ctype.is_restrict_qualified():

@@ -80,6 +80,7 @@ class UnitTransform:
             self._function(tree)
         for name in self.decisions.lasting:
             self._lasting(name)
+        self._superseded()
         self._variables()
         self._entries()
         self.result.text = self._splice()
@@ -99,6 +100,17 @@ class UnitTransform:
                 form = self._form(tree)
         self._rename(tree, form)
         self._keep_out_of_line(tree)
+
+    def _superseded(self) -> None:
+        """A body that is for inlining alone (GNU ``extern inline``) has no points: the function itself is called."""
+        instrumented = {t.name: t for t in self.trees if t.name in self.decisions.instrumented}
+        for cursor in self.parsed.top:
+            tree = instrumented.get(cursor.spelling) if cursor.kind == CursorKind.FUNCTION_DECL else None
+            if tree is None or not cursor.is_definition() or cursor.location == tree.cursor.location:
+                continue
+            body = next(c for c in cursor.get_children() if c.kind == CursorKind.COMPOUND_STMT)
+            lines = "\n" * self.source.text.count(b"\n", body.extent.start.offset, body.extent.end.offset)
+            self.edits.append((body.extent.start.offset, body.extent.end.offset, ";" + lines))
 
     def _keep_out_of_line(self, tree: FunctionTree) -> None:
         """A function that calls what may unroll, but cannot be unrolled itself, must be seen on the stack as itself."""
@@ -203,12 +215,17 @@ class UnitTransform:
         known = set(form.externs)
         lines = []
         renames: list[tuple[int, int, str]] = []
+        keys = {f"{tree.name}:{tree.locals[v.target].key}" for v in moved}
+        exported = any(key in self.decisions.statics for key in keys)  # constants that stand with others go with them
         for variable in moved:
             c_name = form.moved[variable.target]
             decision = self.decisions.statics.get(f"{tree.name}:{tree.locals[variable.target].key}")
             if decision is not None:
                 lines.append(f"#pragma redefine_extname {c_name} {decision.symbol}")
-            renames.append((variable.target, variable.target + len(variable.name.encode()), c_name))
+            elif exported:
+                symbol = f"upc${self.decisions.ids[tree.name]}${c_name}"
+                lines += [f"#pragma redefine_extname {c_name} {symbol}", f'__asm__(".hidden {symbol}");']
+            renames.append((variable.target, self.source.word_end(variable.target), c_name))
             for inner in variable.walk():
                 text = inner.name
                 if inner.kind == "ref":
@@ -218,9 +235,11 @@ class UnitTransform:
                 if text != inner.name:
                     renames.append((inner.start, inner.end, text))
         text = _replace(self.source, node.start, node.end, renames)
-        if lines:
+        if exported:
             text = re.sub(r"\bstatic\b", " ", text, count=1)
         externs = [form.externs[name] for name in form.externs if name not in known]
+        if any(n.kind == "ref" and n.name == tree.name for v in moved for n in v.walk()):
+            externs.insert(0, self.source.flat(tree.start, tree.body.start) + ";")
         file, line = self.source.locate(node.start)
         back = self._line_marker(self._before(tree.start))
         return "\n" + "\n".join([*externs, *lines, f'# {line} "{file}"', text.rstrip(";") + ";"]) + back

@@ -20,6 +20,8 @@ _LONGJMP = {"longjmp", "_longjmp", "siglongjmp"}
 _TWICE = {"__builtin_setjmp", "vfork", "getcontext", "savectx"}  # others that may return twice
 _VA_START = {"__builtin_va_start", "va_start"}
 _NOT_SHORT = ("label", "case", "default", "return", "goto", "break", "continue", "for", "while", "do")
+# Pragmas that change what the text after them means; the others are advice, and are left out of clones.
+_PRAGMA = re.compile(rb"^[ \t]*#[ \t]*pragma[ \t]+(pack|omp|acc|scalar_storage_order|weak|redefine_extname)\b", re.M)
 _VA_END = {"__builtin_va_end", "va_end"}
 
 
@@ -85,14 +87,15 @@ class FunctionTree:
 
 
 def functions(parsed: Parsed) -> Iterator[FunctionTree]:
-    """Every function that the user defines in the unit, in order of text."""
+    """Every function that the user defines in the unit, in order of text; of two definitions (GNU ``extern inline``)
+    the last, which is the function itself."""
     seen: set[int] = set()
-    for cursor in parsed.top:
-        if cursor.kind != CursorKind.FUNCTION_DECL or not cursor.is_definition():
-            continue
+    definitions = [c for c in parsed.top if c.kind == CursorKind.FUNCTION_DECL and c.is_definition()]
+    last = {c.spelling: c.location.offset for c in definitions}
+    for cursor in definitions:
         start, end = cursor.extent.start.offset, cursor.extent.end.offset
         # The end, because the first word may be a system header's macro (bool), which the markers lay to that header.
-        if parsed.source.is_system(end - 1) or start in seen:
+        if parsed.source.is_system(end - 1) or start in seen or last[cursor.spelling] != cursor.location.offset:
             continue
         seen.add(start)
         body = next((c for c in cursor.get_children() if c.kind == CursorKind.COMPOUND_STMT), None)
@@ -444,14 +447,17 @@ def _why_pinned(parsed: Parsed, tree: FunctionTree) -> str | None:
     """Why no frame of this function may be taken down, or None."""
     where = parsed.source.where
     error = parsed.error_in(tree.start, tree.end)
+    if error and "function definition is not allowed here" in error:
+        return f"{where(tree.start)}: {tree.name}: nested function"
     if error:
         return f"{where(tree.start)}: {tree.name}: the front end does not understand it: {error}"
+    pragma = _PRAGMA.search(parsed.source.text, tree.body.start, tree.end)
+    if pragma is not None:
+        return f"{where(pragma.start(1))}: {tree.name}: #pragma {pragma.group(1).decode()} inside a function"
     for node in tree.body.walk():
         problem = ""
         if node.kind == "addrlabel" and node.name in tree.label_numbers and _local_label(parsed, tree, node.name):
             problem = f"the address of {node.name}, a label that is local to a block, is stored"
-        elif node.kind == "function" and node.cursor.is_definition():
-            problem = "nested function"
         elif node.kind == "var" and is_variable_array(node.type):
             problem = "variable-length array"
         elif node.kind == "var" and _has_attribute(node, b"cleanup", parsed):

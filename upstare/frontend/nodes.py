@@ -48,6 +48,7 @@ STATEMENTS = frozenset(
 _NAMES = {kind.value: name for kind, name in _KINDS.items()}
 _SKIP = {CursorKind.TYPE_REF.value, CursorKind.LABEL_REF.value, CursorKind.MEMBER_REF.value}
 _UNEXPOSED = CursorKind.UNEXPOSED_EXPR.value
+_ATTRIBUTED = CursorKind.UNEXPOSED_STMT.value
 _LEAVES = frozenset(("record", "enumeration", "typedef", "function"))
 
 
@@ -164,6 +165,9 @@ class _Builder:
                 below = lasts[below]
             if kind == "other" and len(children) == 1 and children[0].covers(node):
                 built[row - top] = children[0]  # implicit cast
+                continue
+            if cursor_kind == _ATTRIBUTED and len(children) == 1:
+                built[row - top] = children[0]  # a statement with attributes, a loop after a pragma
                 continue
             node.children = _disjoint(children) if len(children) > 1 else [c for c in children if not _is_empty(c)]
             self._finish(node, cursor_kind)

@@ -8,6 +8,7 @@ import re
 _MARKER = re.compile(rb'^#(?:line)?[ \t]+(\d+)[ \t]+"((?:[^"\\]|\\.)*)"([ \t0-9]*)[ \t]*$', re.M)
 # A marker inside a slice of text, with the line ends around it.
 _INNER_MARKER = re.compile(rb'(?:^|\n)[ \t]*#[ \t]*(?:line[ \t]+)?\d+[ \t]+"(?:[^"\\]|\\.)*"[ \t0-9]*(?=\n|$)')
+_IDENTIFIER = re.compile(rb"(?:[\w$\x80-\xff]|\\u[0-9a-fA-F]{4}|\\U[0-9a-fA-F]{8})+")
 _PRAGMA = re.compile(rb"(?:^|\n)[ \t]*#[ \t]*(?:pragma|ident)[^\n]*")
 
 
@@ -42,6 +43,11 @@ class SourceText:
     def is_system(self, offset: int) -> bool:
         """Whether the byte comes out of a system header."""
         return self._files[bisect.bisect_right(self._offsets, offset) - 1][2]
+
+    def word_end(self, offset: int) -> int:
+        """The end of the identifier at ``offset``; the preprocessor writes what is not ASCII as ``\\u`` and ``\\U``."""
+        match = _IDENTIFIER.match(self.text, offset)
+        return match.end() if match is not None else offset
 
     def skip_space(self, offset: int) -> int:
         """The first byte at or after ``offset`` that is neither white space nor part of a line marker or pragma."""

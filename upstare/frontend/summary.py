@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,7 @@ from clang.cindex import CursorKind, TypeKind
 
 from upstare.frontend.functions import FunctionTree, mutable, taken_address
 from upstare.frontend.nodes import Node, Parsed
+from upstare.frontend.source import SourceText
 from upstare.frontend.tables import Cursor
 from upstare.frontend.types import TypeTable, is_array
 from upstare.model.description import AddressUse, PointerSource, Type
@@ -71,7 +73,8 @@ class UnitSummary:
     functions: list[FunctionFact] = field(default_factory=list)
     variables: list[VariableFact] = field(default_factory=list)
     values: list[str] = field(default_factory=list)  # functions whose address is used
-    declared: dict[str, bool] = field(default_factory=dict)  # functions seen: name -> static
+    aliases: dict[str, str] = field(default_factory=dict)  # other names of functions
+    weak: list[str] = field(default_factory=list)  # functions that a definition in another unit may replace
     address_uses: list[AddressUse] = field(default_factory=list)  # object: "name" or "function:key"
     pointer_sources: list[PointerSource] = field(default_factory=list)
     types: dict[str, Type] = field(default_factory=dict)
@@ -85,8 +88,7 @@ def summarise(parsed: Parsed, trees: list[FunctionTree], types: TypeTable) -> Un
     values: set[str] = set()
     for cursor in parsed.top:
         if cursor.kind == CursorKind.FUNCTION_DECL:
-            static = cursor.storage_class.name == "STATIC"
-            summary.declared[cursor.spelling] = summary.declared.get(cursor.spelling, False) or static
+            _other_names(source, cursor, summary)
         elif cursor.kind == CursorKind.VAR_DECL:
             fact = _variable(parsed, cursor, types)
             if fact is not None:
@@ -121,6 +123,23 @@ def summarise(parsed: Parsed, trees: list[FunctionTree], types: TypeTable) -> Un
     return summary
 
 
+_ALIAS = re.compile(rb'\b_*(?:alias|weakref)_*\s*\(\s*"([^"]+)"')
+_WEAK = re.compile(rb"\b_*weak_*\b")
+
+
+def _other_names(source: SourceText, cursor: Cursor, summary: UnitSummary) -> None:
+    """Aliases and weak functions, from the attributes of a declaration."""
+    start = cursor.extent.start.offset
+    if source.is_system(start):
+        return
+    head = source.text[start : source.text.find(b"{" if cursor.is_definition() else b";", cursor.location.offset)]
+    alias = _ALIAS.search(head)
+    if alias is not None:
+        summary.aliases[cursor.spelling] = alias.group(1).decode()
+    elif _WEAK.search(head) is not None and cursor.spelling not in summary.weak:
+        summary.weak.append(cursor.spelling)
+
+
 def _variable(parsed: Parsed, cursor: Cursor, types: TypeTable) -> VariableFact | None:
     if not mutable(cursor) or not cursor.spelling:
         return None
@@ -146,22 +165,30 @@ def movable(tree: FunctionTree, node: Node) -> bool:
 
 
 def _movable(tree: FunctionTree, node: Node) -> bool:
-    inside = range(tree.start, tree.end)
+    named = tree.cursor.type.kind == TypeKind.FUNCTIONPROTO  # the function itself can be declared ahead
+    inside = range(tree.cursor.location.offset + named, tree.end)
+    whole = tree.parent(node) or node
+    own = range(whole.start, whole.end)  # a type that is defined there moves with it
     statics = {local.target for local in tree.locals.values() if local.static}
     stack = [node.cursor]
     declaration = node.cursor.type.get_canonical()
     while declaration.kind in (TypeKind.CONSTANTARRAY, TypeKind.INCOMPLETEARRAY, TypeKind.POINTER):
         pointer = declaration.kind == TypeKind.POINTER
         declaration = (declaration.get_pointee() if pointer else declaration.element_type).get_canonical()
-    if declaration.get_declaration().location.offset in inside and declaration.kind in (TypeKind.RECORD, TypeKind.ENUM):
-        return False
+    if declaration.kind in (TypeKind.RECORD, TypeKind.ENUM):
+        record = declaration.get_declaration()
+        tagged = bool(record.spelling) and "(" not in record.spelling
+        place = record.location.offset
+        if place in inside and (tagged or place not in own or "#pragma" in (tree.pinned or "")):
+            return False
     while stack:
         cursor = stack.pop()
         if cursor.kind == CursorKind.ADDR_LABEL_EXPR and not tree.label_numbers:
             return False
         target = cursor.referenced
         if target is not None and target != node.cursor and target.location.offset in inside:
-            if target.location.offset not in statics and cursor.kind in (CursorKind.DECL_REF_EXPR, CursorKind.TYPE_REF):
+            known = target.location.offset in statics or target.location.offset in own
+            if not known and cursor.kind in (CursorKind.DECL_REF_EXPR, CursorKind.TYPE_REF):
                 return False
         stack.extend(cursor.get_children())
     return True

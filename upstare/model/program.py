@@ -74,8 +74,10 @@ class Program:
         for index, summary in enumerate(summaries):
             for fact in summary.functions:
                 self._functions[index, fact.name] = fact
-                if not fact.static:
-                    self._external.setdefault(fact.name, (index, fact.name))
+                known = self._external.get(fact.name)
+                if not fact.static and (known is None or fact.name in summaries[known[0]].weak):
+                    self._external[fact.name] = (index, fact.name)
+        self._aliases = {name: target for s in summaries for name, target in s.aliases.items()}
         self._by_type: dict[str, set[tuple[int, str]]] = defaultdict(set)
         self.address_taken: set[tuple[int, str]] = set()
         for index, summary in enumerate(summaries):
@@ -95,9 +97,10 @@ class Program:
 
     def resolve(self, unit: int, name: str) -> tuple[int, str] | None:
         """The definition that a name means in a unit, if the program has it."""
-        if (unit, name) in self._functions:
+        name = self.summaries[unit].aliases.get(name, name)
+        if (unit, name) in self._functions and name not in self.summaries[unit].weak:
             return unit, name
-        return self._external.get(name)
+        return self._external.get(self._aliases.get(name, name))
 
     def function(self, key: tuple[int, str]) -> FunctionFact:
         """The facts of a defined function."""
