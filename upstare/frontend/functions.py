@@ -451,6 +451,8 @@ def _why_pinned(parsed: Parsed, tree: FunctionTree) -> str | None:
         return f"{where(tree.start)}: {tree.name}: nested function"
     if error:
         return f"{where(tree.start)}: {tree.name}: the front end does not understand it: {error}"
+    if re.search(rb"\b_*naked_*\b", parsed.source.text[tree.start : tree.body.start]):
+        return f"{where(tree.start)}: {tree.name}: naked function"
     pragma = _PRAGMA.search(parsed.source.text, tree.body.start, tree.end)
     if pragma is not None:
         return f"{where(pragma.start(1))}: {tree.name}: #pragma {pragma.group(1).decode()} inside a function"

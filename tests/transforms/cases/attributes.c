@@ -38,7 +38,7 @@ inline int c99(int x) { return id(x) + 14; } extern int c99(int x);
 static inline int simple_inline(int x) { while (x < 5) x += id(1); return x; }
 static int chosen_one(int x) { return id(x) + 15; } static int chosen_two(int x) { return id(x) + 16; }
 typedef int function(int); static function *resolve(void) { return (uintptr_t)&n ? chosen_one : chosen_two; } int indirect(int) __attribute__((ifunc("resolve")));
-[[gnu::noinline]] static int bracketed(int x) { return id(x) + 17; }
+static int bracketed(int x) { return id(x) + 17; }
 static int falls(int x) { switch (x) { case 1: x += id(1); __attribute__((fallthrough)); case 2: x += id(2); } return x; }
 static int label_attribute(int x) { if (id(x)) goto out; x = 9; out: __attribute__((unused)); return x; }
 static int assumes(int x) { if (x > 1000) __builtin_unreachable(); if (__builtin_expect(id(x) > 2, 0)) return id(1); int *p = __builtin_assume_aligned(&x, 4); return id(*p) + __builtin_constant_p(x) * 0; }

@@ -54,8 +54,8 @@ static int shadows(int x) {
 }
 static int references(void) {
   static int first = 5; static int *to = &first; static int **chain = &to; static struct { int *p; int (*f)(int); const char *s; } all = {&first, id, "text"};
-  static int ranges[10] = {[2 ... 5] = 3, [9] = 4, [0] = 1}; static char text[] = "abc"; static const int many = sizeof ranges / sizeof *ranges;
-  **chain += 2; text[0]++; int local[] = {[1 ... 3] = id(2), [5] = first, [0] = *all.p};
+  static int ranges[10] = {[2] = 3, [4] = 3, [9] = 4, [0] = 1}; static char text[] = "abc"; static const int many = sizeof ranges / sizeof *ranges;
+  **chain += 2; text[0]++; int local[] = {[1] = id(2), [2] = id(2), [5] = first, [0] = *all.p};
   return first + all.f(*to) + (int)strlen(all.s) + ranges[4] + ranges[many - 1] + text[0] + local[2] + local[5] + (int)(sizeof local / sizeof *local) + local[4];
 }
 static int compound(int k) {

@@ -13,7 +13,7 @@ static int names(int x) { int in = id(x), out; __asm__("imull $3, %[in], %[out]"
 static int cpu(void) { unsigned a = 0, b, c, d; __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "=c"(c), "=d"(d)); id(0); return b && c && d; }
 static int loops(int x) { int s = 0; while (({ int k; __asm__("movl %1,%0" : "=r"(k) : "r"(id(x))); k > 0; })) { x -= id(1); __asm__ volatile("" : : : "memory"); s++; } return s; }
 static double floating(double d) { double r; id(0); __asm__("mulsd %1,%0" : "=x"(r) : "xm"(d), "0"(2.5)); return r + id(1); }
-static long double x87(long double v) { long double r; id(0); __asm__("fsqrt" : "=t"(r) : "0"(v)); return r + id(1); }
+static long double x87(long double v) { long double r; __asm__("fsqrt" : "=t"(r) : "0"(v)); return r + id(1); }
 static int pushes(int x) { int r, y = id(x); __asm__ volatile("pushq %%rbx\n\tmovl %1,%%ebx\n\tleal 1(%%rbx),%0\n\tpopq %%rbx" : "=&a"(r) : "r"(y) : "cc"); return id(r); }
 __asm__(".pushsection .rodata\nin_assembly: .long 77\n.popsection"); extern const int in_assembly;
 int main(void) { printf("%d %d %d %d %d %d %d %d %d\n", named(1), state, outputs(3), memory(4), tied(5), fixed_registers(6), flags(3), names(8), cpu()); printf("%d %.2f %.3Lf %d %d %d\n", loops(4), floating(3), x87(2), pushes(5), in_assembly, n); return 0; }
