@@ -27,6 +27,7 @@ class Decisions:
     tail_calls: bool = False  # calls in tail position get no point
     inlines: bool = False  # the compiler inlines functions that are called once
     instrumented: list[str] = field(default_factory=list)  # functions of the unit that get points
+    pinned: list[str] = field(default_factory=list)  # functions of the unit that cannot be rebuilt
     hot: list[str] = field(default_factory=list)  # names, as seen in the unit, whose direct call may unroll
     hot_types: list[str] = field(default_factory=list)  # function types whose indirect call may unroll
     lasting: list[str] = field(default_factory=list)  # names whose declarations lose their noreturn

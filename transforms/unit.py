@@ -50,6 +50,8 @@ __upstare_jumped(volatile unsigned long *record, int again)
 """
 
 
+_OUT_OF_LINE = "__attribute__((__noinline__)) "
+_ALWAYS = re.compile(rb"\b(__)?always_inline(__)?\b")
 _NORETURN = re.compile(rb"\b(_Noreturn|noreturn|__noreturn__)\b")
 
 
@@ -79,7 +81,7 @@ class UnitTransform:
         for tree in self.trees:
             self._function(tree)
         for name in self.decisions.lasting:
-            self._lasting(name)
+            self._strike(name, _NORETURN)  # its callers have to go on with a dummy
         self._superseded()
         self._variables()
         self._entries()
@@ -114,21 +116,24 @@ class UnitTransform:
 
     def _keep_out_of_line(self, tree: FunctionTree) -> None:
         """A function that calls what may unroll, but cannot be unrolled itself, must be seen on the stack as itself."""
-        if tree.pinned is None and tree.name not in self.result.pinned:
-            if not tree.noreturn or tree.name in self.decisions.lasting:
-                return
-        hot = set(self.decisions.hot) | set(self.decisions.blocking)
-        if any(c.callee in hot or c.callee is None for c in tree.calls):
-            if b"inline" not in self.source.text[tree.start : tree.body.start]:
-                self.edits.append((tree.start, tree.start, "__attribute__((__noinline__)) "))
+        if self._own_frame(tree):
+            self.edits.append((tree.start, tree.start, _OUT_OF_LINE))
+            self._strike(tree.name, _ALWAYS)
 
-    def _lasting(self, name: str) -> None:
-        """Take ``noreturn`` away from a function that can be unrolled: its callers have to go on with a dummy."""
+    def _own_frame(self, tree: FunctionTree) -> bool:
+        if tree.name not in self.decisions.pinned and tree.name not in self.result.pinned:
+            if not tree.noreturn or tree.name in self.decisions.lasting:
+                return False
+        hot = set(self.decisions.hot) | set(self.decisions.blocking)
+        return any(c.callee in hot or c.callee is None for c in tree.calls)
+
+    def _strike(self, name: str, words: re.Pattern[bytes]) -> None:
+        """Take words away from the declarations of a function."""
         for cursor in self.parsed.declarations(name):
             at = cursor.location.offset
             begin, end = self._before(cursor.extent.start.offset), re.compile(rb"[;{]").search(self.source.text, at)
             stop = end.start() if end is not None else len(self.source.text)
-            for match in _NORETURN.finditer(self.source.text, begin, stop):
+            for match in words.finditer(self.source.text, begin, stop):
                 self.edits.append((match.start(), match.end(), " " * len(match.group())))
 
     def _form(self, tree: FunctionTree) -> NormalForm:
@@ -265,7 +270,8 @@ class UnitTransform:
             names = [n for call in calls for n in call.walk() if n.kind == "ref"]
             edits += [(n.start, n.end, again(n.name)) for n in names]
             body = _replace(self.source, tree.body.start, tree.end, edits)
-            text = declare_copies({tree.name, *(n.name for n in names)}) + copy_head(tree, self.source) + body
+            head = (_OUT_OF_LINE if self._own_frame(tree) else "") + copy_head(tree, self.source)
+            text = declare_copies({tree.name, *(n.name for n in names)}) + head + body
             self.edits.append((tree.end, tree.end, f" {text}{self._line_marker(tree.end)}"))
 
     def _renames(self, tree: FunctionTree, form: NormalForm) -> list[tuple[int, int, str]]:

@@ -245,6 +245,8 @@ class Program:
         hot_types: set[str] = set()
         for fact in summary.functions:
             result.ids[fact.name] = function_id(self.names[unit], fact.name)
+            if fact.pinned is not None:
+                result.pinned.append(fact.name)
             if (unit, fact.name) in self.instrumented:
                 result.instrumented.append(fact.name)
                 if options.placement == "2009" or (unit, fact.name) in self.entry_points:
