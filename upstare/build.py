@@ -181,8 +181,13 @@ def build_image(
     program: str,
     version: str,
     progress: Progress | None = None,
+    build: str | None = None,
 ) -> Image:
-    """Objects and description of one image. Raises UpstareError; nothing else is left behind but the cache."""
+    """Objects and description of one image. Raises UpstareError; nothing else is left behind but the cache.
+
+    ``build``: the identity of the executable that the image (a patch's) stands for. That of an executable is known
+    when it is linked: see ``driver/link.py``.
+    """
     report = progress or (lambda stage, done, total: None)
     release = _source_digest()
     workers = _Workers(max(1, min(os.cpu_count() or 1, len(units))))
@@ -210,7 +215,9 @@ def build_image(
                 break
     finally:
         workers.close()
-    description = _describe(units, summaries, built, merged, options, link_args, program, version)
+    sources = _sources_digest(units, merged.names, options, release)
+    description = _describe(units, summaries, built, merged, options, link_args, program, version, build or sources)
+    description.sources = sources
     objects = {unit.digest: b.object for unit, b in zip(units, built, strict=True)}
     extra = [_image_object(units[0], description, work, options)]
     extra += _kept_object(units[0], sorted(set(objects.values())), work)
@@ -228,8 +235,8 @@ def _pin_more(summaries: list[UnitSummary], built: list[_Built]) -> bool:
     return changed
 
 
-def _build_digest(units: Sequence[Unit], names: list[str], options: Options) -> str:
-    digest = hashlib.sha256()
+def _sources_digest(units: Sequence[Unit], names: list[str], options: Options, release: str) -> str:
+    digest = hashlib.sha256(release.encode())
     from upstare.frontend.source import SourceText
 
     for unit, name in sorted(zip(units, names, strict=True), key=lambda p: p[1]):
@@ -242,11 +249,10 @@ def _build_digest(units: Sequence[Unit], names: list[str], options: Options) -> 
 
 def _describe(
     units: Sequence[Unit], summaries: list[UnitSummary], built: list[_Built], merged: Program, options: Options,
-    link_args: list[str], program: str, version: str,
+    link_args: list[str], program: str, version: str, build: str,
 ) -> Description:  # fmt: skip
     result = Description(
-        FORMAT, ABI, _build_digest(units, merged.names, options), program, version, options.scheme,
-        options.placement, link_args,
+        FORMAT, ABI, build, program, version, options.scheme, options.placement, link_args
     )  # fmt: skip
     redirected = set(merged.redirects)
     for index, (unit, summary, made) in enumerate(zip(units, summaries, built, strict=True)):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.driver.place import Place
+from tests.support.build import build_file
 from upstare.driver import elf
+from upstare.driver.elf import SECTION_DESCRIPTION, read_section
 from upstare.model.description import unit_text, unpack
 
 
@@ -299,3 +302,22 @@ def test_verbose_builds_are_transformed_too(place: Place) -> None:
     result = place.cc("-v", "greet.c", "main.c", "-o", "prog")
     assert result.returncode == 0
     check_runs(place)
+
+
+def test_same_sources_other_code_are_another_build(tmp_path: Path) -> None:
+    """A point table is right for one machine code only, so what tells builds apart looks at the code too."""
+    source = tmp_path / "p.c"
+    source.write_text("int main(void) { return 0; }\n")
+    more = tmp_path / "more.s"
+    more.write_text(".text\nnop\n")
+    found = []
+    for name, flags in (("one", []), ("again", []), ("two", [str(more)])):
+        program = build_file(source, tmp_path / name / "program", ["-O2", *flags])
+        container = read_section(program, SECTION_DESCRIPTION)
+        assert container is not None
+        description = unpack(container)
+        found.append((description.sources, description.build))
+        assert program.read_bytes().count(bytes.fromhex(description.build)) >= 1
+    assert found[0] == found[1]
+    assert found[0][0] == found[2][0]
+    assert found[0][1] != found[2][1]

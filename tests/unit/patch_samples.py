@@ -43,6 +43,7 @@ class Version:
     def __init__(self, name: str) -> None:
         build = hashlib.sha256(name.encode()).hexdigest()
         self.description = Description(1, 1, build, "prog", name, "trap", "default", [])
+        self.description.sources = build
         self.description.units = [UnitInfo("a.c", "/src/a.c", [], ["cc"], build)]
 
     def type(self, key: str) -> Type:

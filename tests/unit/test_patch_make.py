@@ -65,7 +65,7 @@ def test_files_that_cannot_be_patched(plain: Path, tmp_path: Path, capsys: pytes
         (text, EXIT_ERROR, "is not an ELF executable"),
         ("/bin/true", EXIT_NOT_UPDATABLE, "was not built with upstare cc"),
         (plain, EXIT_NOT_UPDATABLE, "stripped of its version description"),
-        (old, EXIT_UNCHANGED, "same build: nothing changed"),
+        (old, EXIT_UNCHANGED, "same sources: nothing changed"),
     ]
     for path, code, message in cases:
         result, out, err = run(capsys, old, path, "-o", output, "--json")

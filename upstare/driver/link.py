@@ -133,6 +133,7 @@ class _Link:
             words += ["-Wl,--no-gc-sections", "-ldl", "-pthread"]
             with self.replacement() as program:
                 self.relink(words, program, work)
+                image.description.build = elf.seal(program, image.description.build)
                 texts = {u.digest: u.text for u in units}
                 description = use.pack(image.description, [texts[u.digest] for u in image.description.units])
                 sections = {

@@ -191,7 +191,7 @@ class UnitInfo:
 class Description:
     format: int
     abi: int
-    build: str  # 64 hex digits, equals upstare_image_info.build
+    build: str  # 64 hex digits, equals upstare_image_info.build: of the sources and the machine code
     program: str
     version: str
     scheme: str  # 'trap' | 'flag'
@@ -205,6 +205,7 @@ class Description:
     pointer_sources: list[PointerSource] = field(default_factory=list)
     bounded_loops: list[Loop] = field(default_factory=list)
     opaque_calls: list[OpaqueCall] = field(default_factory=list)
+    sources: str = ""  # 64 hex digits: of all that the build was made of, and of the release of UpStare
     refusals: list[str] = field(default_factory=list)  # file:line: reason, one per function that is pinned
 
 

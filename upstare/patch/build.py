@@ -111,9 +111,10 @@ def _build_image(new: Executable, work: Path, progress: Progress | None) -> Imag
         plain_names=frozenset(v.name for v in description.variables if not v.symbol.startswith("up$")),
     )
     image = build_image(
-        new.units(), options, work, list(description.link), description.program, description.version, progress
-    )
-    if image.description.build != description.build:
+        new.units(), options, work, list(description.link), description.program, description.version, progress,
+        description.build,
+    )  # fmt: skip
+    if image.description.sources != description.sources:
         raise UpstareError(
             f"the new image is not the one in {new.path}",
             hint="build the new executable again with this release of UpStare",

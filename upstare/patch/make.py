@@ -34,7 +34,7 @@ def make_patch(
 
     Raises:
         NotUpdatable: one of the executables cannot be updated at all.
-        UpstareError: both are the same build (exit code 4), they do not fit together, or a step failed.
+        UpstareError: both are of the same sources (exit code 4), they do not fit together, or a step failed.
     """
     before, after = read_executable(old), read_executable(new)
     verify_pair(before, after)
@@ -116,8 +116,9 @@ def read_executable(path: Path) -> Executable:
 
 def verify_pair(old: Executable, new: Executable) -> None:
     """Raises UpstareError if there cannot be a patch from one to the other."""
-    if old.description.build == new.description.build:
-        raise UpstareError(f"{old.path} and {new.path} are the same build: nothing changed", exit_code=EXIT_UNCHANGED)
+    if old.description.sources == new.description.sources:
+        same = f"{old.path} and {new.path} have the same sources: nothing changed"
+        raise UpstareError(same, exit_code=EXIT_UNCHANGED)
     if old.description.scheme != new.description.scheme:
         raise UpstareError(
             f"{old.path} was built with the scheme '{old.description.scheme}', {new.path} with "
