@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from transforms import ir
 from transforms.copies import RESUME_SECTION, again, copy_head, declare_copies
-from transforms.frames import Frame
+from transforms.frames import REMOTE, Frame
 from transforms.labels import label_table
 from transforms.normal_form import NormalForm
 from transforms.points import point_text, pointer_name
@@ -78,6 +78,8 @@ class Printer:
             if not self.resume:
                 return segment.name
             return f"(*(__typeof__({segment.name}) *){segment.alias})"
+        if isinstance(segment, ir.Either):
+            return "".join(self._segment(s) for s in (segment.resume if self.resume else segment.fast))
         if isinstance(segment, ir.FastOnly):
             return "" if self.resume else segment.text
         if isinstance(segment, ir.Copied):
@@ -93,7 +95,7 @@ class Printer:
         return name
 
     def _remote(self, target: int) -> bool:
-        return target in self.frame.slots and self.frame.slots[target].how == "kept"
+        return target in self.frame.slots and self.frame.slots[target].how in REMOTE
 
     # ---- statements ----------------------------------------------------------------------------------------------
 
@@ -200,7 +202,9 @@ class Printer:
         parts = []
         for target in point.live:
             slot = self.frame.slots[target]
-            if slot.how == "kept":
+            if slot.how == "chain":
+                parts.append(f"{slot.c_name} = *(void *const *)(__upstare_d + {slot.offset}); ")
+            elif slot.how in REMOTE:
                 parts.append(
                     f"{pointer_name(slot)} = (void *)__upstare_own(__upstare_d + {slot.offset}, "
                     f"(void *)&{slot.c_name}, {slot.size}); "
@@ -290,10 +294,12 @@ def print_clones(
     externs = " ".join(form.externs.values())
     temporaries = " ".join(f"{t.c_type} {t.name};" for t in form.temporaries.values())
 
+    first = " ".join(t.initial for t in form.temporaries.values() if t.initial)
+
     def as_it_is(copy: bool) -> str:
         fast = Printer(form, frame, identity, scheme, resume=False, copy=copy)
         fast.at(tree.body.start)
-        fast.put("{ " + label_table(tree) + externs + " " + temporaries + " ")
+        fast.put("{ " + label_table(tree) + externs + " " + temporaries + " " + first + " ")
         for record in form.records:
             fast.put(f"{record.name}[0] = 0; ")
         fast.statements(body)
@@ -309,11 +315,10 @@ def print_clones(
     if own:
         clone.put(copy_head(tree, form.source) + as_it_is(copy=True) + " ")
     name = f"__upstare_r_{identity}"
-    shape = "int __upstare_unused, ..." if tree.variadic else "void"
     attributes = f'__attribute__((noinline, noclone, used, visibility("hidden"), section("{RESUME_SECTION}")))'
-    clone.put(f'{result or "void"} {name}({shape}) __asm__("upstare$r${identity}"); ')
+    clone.put(f'{result or "void"} {name}(void) __asm__("upstare$r${identity}"); ')
     clone.at(tree.body.start)
-    clone.put(f"{attributes} {result or 'void'} {name}({shape}) {{ {label_table(tree)}{externs} ")
+    clone.put(f"{attributes} {result or 'void'} {name}(void) {{ {label_table(tree)}{externs} ")
     clone.put("unsigned __upstare_point, __upstare_phase; ")
     begin = "upstare_resume_hold" if form.records else "upstare_resume_begin"
     clone.put(f"const unsigned char *__upstare_d = {begin}(&__upstare_point, &__upstare_phase); ")

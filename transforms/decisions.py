@@ -40,6 +40,7 @@ class Decisions:
     plain_names: list[str] = field(default_factory=list)
     ids: dict[str, str] = field(default_factory=dict)  # function of the unit -> 16 hex digits
     arguments_forward: bool = False  # the unit's compiler evaluates the arguments of a call from the first to the last
+    fixed_room: bool = True  # alloca does not change where the unit's compiler puts arguments of calls (flag scheme)
     entry_points: list[str] = field(default_factory=list)  # functions with a point at their entry
 
     def key(self) -> str:

@@ -9,7 +9,7 @@ from clang.cindex import CursorKind, TypeKind
 
 from transforms import ir
 from transforms.labels import label_text
-from transforms.marks import Marks
+from transforms.memory import Memory
 from transforms.temporaries import Pin, Temporary, c_type, has_constant_member
 from upstare.frontend.functions import is_arrow, taken_address
 from upstare.frontend.nodes import STATEMENTS, Node
@@ -19,7 +19,7 @@ _NAME_MACROS = ("__func__", "__FUNCTION__", "__PRETTY_FUNCTION__")
 _NAME_MACRO = re.compile(rf"\b({'|'.join(_NAME_MACROS)})\b")
 
 
-class Expressions(Marks):
+class Expressions(Memory):
     """Prints expressions and declarations."""
 
     def _point(self, kind: str, node: Node) -> ir.Point:
@@ -61,7 +61,8 @@ class Expressions(Marks):
             return [label_text(self.tree, node) or self.source.flat(node.start, node.end)]
         text = self.source.flat(node.start, node.end)
         if node.children and text not in _NAME_MACROS:
-            return self._spliced(node.start, node.end, node.children, done)
+            plain = self._spliced(node.start, node.end, node.children, done)
+            return (self._memory_call(node, plain, done) if node.kind == "call" else None) or plain
         if node.kind in ("string", "number") and text not in _NAME_MACROS:
             return [text]
         return self._named(text)

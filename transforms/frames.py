@@ -8,25 +8,27 @@ from clang.cindex import TypeKind
 
 from transforms import ir
 from transforms.normal_form import NormalForm
-from transforms.temporaries import Pin, Temporary
-from upstare.frontend.functions import Local, va_extents, va_starts
-from upstare.frontend.nodes import Node
-from upstare.frontend.source import SourceText
+from transforms.temporaries import Temporary
+from upstare.frontend.functions import Local
 from upstare.frontend.types import TypeTable, is_array
 
 KEPT_HEADER = 16
+KEPT = frozenset({"kept", "arguments", "chain"})  # slots with a header
+REMOTE = frozenset({"kept", "arguments"})  # objects that the resume clone has elsewhere
 _FLOATING = {TypeKind.FLOAT, TypeKind.DOUBLE}
 _GENERAL = {
     TypeKind.BOOL, TypeKind.CHAR_U, TypeKind.UCHAR, TypeKind.USHORT, TypeKind.UINT, TypeKind.ULONG,
     TypeKind.ULONGLONG, TypeKind.CHAR_S, TypeKind.SCHAR, TypeKind.SHORT, TypeKind.INT, TypeKind.LONG,
     TypeKind.LONGLONG, TypeKind.POINTER, TypeKind.ENUM, TypeKind.WCHAR,
 }  # fmt: skip
+_OWN = {"arguments": (24, "unsigned long[3]"), "chain": (0, "void *")}  # bytes behind the header, type of what is saved
 
 
 @dataclass(eq=False)
 class FrameSlot:
     """A variable with a place in the frame data. ``how``: 'general', 'floating' (value slots that fit a register),
-    'memory' (value slot of any size) or 'kept'."""
+    'memory' (value slot of any size), 'kept', 'arguments' (kept: a list of the function's own variable arguments) or
+    'chain' (a value that leads to blocks which are kept)."""
 
     target: int
     key: str
@@ -43,13 +45,11 @@ class Frame:
     """All slots of a function, after liveness."""
 
     def __init__(
-        self, form: NormalForm, live: dict[ir.Point, frozenset[int]], source: SourceText, types: TypeTable
+        self, form: NormalForm, live: dict[ir.Point, frozenset[int]], types: TypeTable
     ) -> None:
         self.form = form
         self.slots: dict[int, FrameSlot] = {}
         self.size = 0
-        lists = va_extents(form.tree)
-        starts = va_starts(form.tree)
         names: dict[str, int] = {}
         self.c_names: dict[int, str] = {}
         for local in form.tree.locals.values():
@@ -61,18 +61,15 @@ class Frame:
         for temporary in form.temporaries.values():
             self.c_names[temporary.target] = temporary.name
         lasting = [local for local in form.tree.locals.values() if local.kept and not local.static]
-        literals = [t for t in form.temporaries.values() if t.kept]
+        always = [t for t in form.temporaries.values() if t.kept or t.own]
         for point in form.points:
-            self._check_arguments(point, starts, source)
             members = {
                 t for t in live.get(point, frozenset()) if not form.variable(t).kept and self._in_scope(t, point)
             }
             for local in lasting:
-                if local.va_list:
-                    self._check_list(local, point, lists, source)
-                elif local.scope[0] <= point.offset < local.scope[1]:
+                if local.scope[0] <= point.offset < local.scope[1]:
                     members.add(local.target)
-            members.update(t.target for t in literals)
+            members.update(t.target for t in always)
             members.update(t.target for t in form.records)
             point.live = sorted(members, key=lambda t: (t < 0, abs(t)))
             for target in point.live:
@@ -82,21 +79,6 @@ class Frame:
     def _in_scope(self, target: int, point: ir.Point) -> bool:
         variable = self.form.variable(target)
         return isinstance(variable, Temporary) or variable.scope[0] <= point.offset < variable.scope[1]
-
-    def _check_arguments(self, point: ir.Point, starts: list[Node], source: SourceText) -> None:
-        loops = [loop.node for loop in self.form.tree.loops if loop.node.start <= point.offset < loop.node.end]
-        for start in starts:
-            if start.start > point.offset or any(loop.start <= start.start < loop.end for loop in loops):
-                raise Pin(
-                    f"{source.where(point.offset)}: variable arguments are read after a call that can be interrupted"
-                )
-
-    @staticmethod
-    def _check_list(local: Local, point: ir.Point, lists: list[tuple[int, int]], source: SourceText) -> None:
-        if local.parameter or any(begin <= point.offset < end for begin, end in lists):
-            raise Pin(
-                f"{source.where(point.offset)}: a variable argument list is in use in a call that can be interrupted"
-            )
 
     def _add(self, target: int, types: TypeTable) -> None:
         variable = self.form.variable(target)
@@ -115,6 +97,10 @@ class Frame:
             key, shown = variable.name, variable.c_type
             if variable.jump is not None:
                 self._place(target, variable.jump, 72, 8, "memory", types.jump_record(), "record of setjmp", variable)
+                return
+            if variable.own:
+                size, type_key = _OWN[variable.own]
+                self._place(target, key, size, 8, variable.own, types.plain(type_key), shown, variable)
                 return
             if variable.ctype is None:
                 self._place(target, key, 4, 4, "general", "int", "int", variable)
@@ -149,7 +135,8 @@ class Frame:
         shown: str,
         variable: Local | Temporary,
     ) -> None:
-        align = max(align, 16 if how == "kept" else 1)
+        header = KEPT_HEADER if how in KEPT else 0
+        align = max(align, header, 1)
         offset = (self.size + align - 1) // align * align
         self.slots[target] = FrameSlot(target, key, self.c_names[target], size, offset, how, type_key, shown, variable)
-        self.size = offset + size + (KEPT_HEADER if how == "kept" else 0)
+        self.size = offset + size + header

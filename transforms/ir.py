@@ -53,7 +53,15 @@ class Copied:
     name: str
 
 
-Segment = object  # str | Ref | Name | FastOnly | Shared | Copied | FunctionName
+@dataclass(frozen=True, eq=False)
+class Either:
+    """Text that is another in each clone."""
+
+    fast: list[Segment]
+    resume: list[Segment]
+
+
+Segment = object  # str | Ref | Name | FastOnly | Shared | Copied | Either | FunctionName
 
 
 @dataclass

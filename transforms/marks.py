@@ -5,7 +5,7 @@ from __future__ import annotations
 from transforms import ir
 from transforms.decisions import Decisions
 from transforms.temporaries import Temporary
-from upstare.frontend.functions import Call, FunctionTree, set_jumps, va_starts
+from upstare.frontend.functions import Call, FunctionTree, set_jumps
 from upstare.frontend.nodes import Node, Parsed
 from upstare.frontend.summary import movable
 from upstare.frontend.types import TypeTable
@@ -90,10 +90,7 @@ class Marks:
 
     def _loops_with_points(self) -> list[Node]:
         result = []
-        starts = va_starts(self.tree)
         for loop in self.tree.loops:
-            if any(_inside(start, loop.node) for start in starts):
-                continue  # a frame that is resumed here would begin to read arguments that it no longer has
             if self.decisions.placement != "default":
                 result.append(loop.node)
                 continue

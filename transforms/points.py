@@ -8,17 +8,25 @@ The layout of a note is read by ``upstare/points/notes.py``.
 from __future__ import annotations
 
 from transforms import ir
-from transforms.frames import Frame, FrameSlot
+from transforms.frames import KEPT, Frame, FrameSlot
 
 MAX_OPERANDS = 26  # gcc takes 30 in all, labels included
 _KIND = {"general": 0, "floating": 0, "memory": 3}
 _FLAGS = {"call": 1, "loop": 2, "entry": 4}
 _OBJECT, _POINTER = 1, 2
+_SORT = {"kept": 0, "arguments": 1, "chain": 2}  # enum upstare_sort
 
 
 def pointer_name(slot: FrameSlot) -> str:
     """The variable of the resume clone that points to a kept object."""
     return f"__upstare_p_{slot.c_name}"
+
+
+def _address(slot: FrameSlot, resume: bool) -> str | None:
+    """The variable that points to what is kept, if it is not the object itself that is at hand."""
+    if slot.how == "chain":
+        return slot.c_name
+    return pointer_name(slot) if resume else None
 
 
 def point_text(point: ir.Point, frame: Frame, identity: str, line: int, scheme: str, resume: bool) -> str:
@@ -43,11 +51,12 @@ def _trap(point: ir.Point, slots: list[FrameSlot], identity: str, line: int, par
     operands: list[str] = []
     memory = False
     for index, slot in enumerate(slots):
-        if slot.how == "kept":
-            kind = _POINTER if resume else _OBJECT
-            memory = memory or resume
-            constraint = f'"nor"({pointer_name(slot)})' if resume else f'"m"({slot.c_name})'
-            instruction = f"movq %q{index},%%rax" if resume else f"leaq %{index},%%rax"
+        if slot.how in KEPT:
+            pointer = _address(slot, resume)
+            kind = (_OBJECT if pointer is None else _POINTER) | _SORT[slot.how] << 4
+            memory = memory or pointer is not None or slot.how == "arguments"
+            constraint = f'"m"({slot.c_name})' if pointer is None else f'"nor"({pointer})'
+            instruction = f"leaq %{index},%%rax" if pointer is None else f"movq %q{index},%%rax"
         elif slot.how == "memory":
             kind, constraint, instruction = _KIND["memory"], f'"m"({slot.c_name})', f"leaq %{index},%%rax"
         elif slot.how == "floating":
@@ -64,9 +73,12 @@ def _flag(point: ir.Point, slots: list[FrameSlot], frame: Frame, identity: str, 
     note = f'__asm__ __volatile__("1:\\n\\t{_note(point, identity, line, "0", 0, 0)}.popsection");'
     saves = []
     for slot in slots:
-        if slot.how == "kept":
-            address = pointer_name(slot) if resume else f"&{slot.c_name}"
-            saves.append(f"upstare_save_kept(__upstare_d, {slot.offset}, (const void *){address}, {slot.size});")
+        if slot.how in KEPT:
+            address = _address(slot, resume) or f"&{slot.c_name}"
+            saves.append(
+                f"upstare_save_kept(__upstare_d, {slot.offset}, (const void *){address}, {slot.size}, "
+                f"{_SORT[slot.how]});"
+            )
         else:
             saves.append(f"__builtin_memcpy(__upstare_d + {slot.offset}, (const void *)&{slot.c_name}, {slot.size});")
     return (

@@ -26,10 +26,19 @@ class Temporary:
     kept: bool = False
     by_copy: bool = False  # has constant members: cannot be assigned, only copied
     jump: str | None = None  # the record of a setjmp: what identifies it
+    own: str = ""  # what the transform has it for ('arguments', 'chain'); '': the value of part of an expression
+    initial: str = ""  # statement of the fast clone that gives it its first value
+
+
+_LIST_TAG = "struct __va_list_tag"  # the front end's name for what has none that a program can use
 
 
 def c_type(ctype: Any) -> str:
     """A spelling of a type that declares an assignable object: canonical, unqualified at the top, decayed."""
+    return _c_type(ctype).replace(_LIST_TAG, "__typeof__((*(__builtin_va_list *)0)[0])")
+
+
+def _c_type(ctype: Any) -> str:
     ctype = ctype.get_canonical()
     if ctype.kind in (TypeKind.INCOMPLETEARRAY, TypeKind.CONSTANTARRAY):
         return f"__typeof__({ctype.element_type.spelling}) *"

@@ -17,7 +17,7 @@ from transforms import ir
 from transforms.clones import print_clones
 from transforms.copies import again, copied_functions, copy_head, declare_copies
 from transforms.decisions import Decisions
-from transforms.frames import Frame
+from transforms.frames import REMOTE, Frame
 from transforms.labels import LABEL_INDEX, LABEL_INDEX_END, label_table, label_text
 from transforms.liveness import Liveness
 from transforms.normal_form import NormalForm
@@ -39,7 +39,7 @@ extern void upstare_rearm(volatile unsigned long *, const unsigned long *);
 extern volatile int upstare_flag;
 extern int upstare_at_point(void);
 extern unsigned char *upstare_save(unsigned long long, unsigned, unsigned);
-extern void upstare_save_kept(unsigned char *, unsigned, const void *, unsigned long long);
+extern void upstare_save_kept(unsigned char *, unsigned, const void *, unsigned long long, unsigned);
 static __inline__ __attribute__((__always_inline__, __unused__)) void *
 __upstare_own(const unsigned char *slot, void *own, unsigned long size)
 { void *at = *(void *const *)slot; if (at) return at; __builtin_memcpy(own, slot + 16, size); return own; }
@@ -158,7 +158,7 @@ class UnitTransform:
         for number, point in enumerate(form.points, 1):
             point.number = number
         live = Liveness().run(body)
-        frame = Frame(form, live, self.source, self.types)
+        frame = Frame(form, live, self.types)
         identity = self.decisions.ids[tree.name]
         fast, resume = print_clones(form, frame, body, identity, self.decisions.scheme)
         file, line = self.source.locate(tree.end)
@@ -183,13 +183,14 @@ class UnitTransform:
         for slot in frame.slots.values():
             parameter = getattr(slot.variable, "parameter", False)
             at = slot.target if slot.target >= 0 else tree.start
+            own = getattr(slot.variable, "own", "")
             jump = isinstance(slot.variable, Temporary) and slot.variable.jump is not None
             name = slot.key.split("#")[0] if jump else getattr(slot.variable, "name", slot.key)
             slots.append(
                 description.Slot(
-                    slot.key, name, slot.type_key, slot.type_name, slot.offset, slot.size, slot.how == "kept",
-                    parameter, slot.target < 0 and not jump, jump, self.source.locate(at)[1],
-                    "{0}" if jump else self._constant(getattr(slot.variable, "node", None)),
+                    slot.key, name, slot.type_key, slot.type_name, slot.offset, slot.size, slot.how in REMOTE,
+                    parameter, slot.target < 0 and not jump and not own, jump, self.source.locate(at)[1],
+                    "{0}" if jump else self._constant(getattr(slot.variable, "node", None)), own,
                 )
             )  # fmt: skip
         return description.Function(

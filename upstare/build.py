@@ -33,7 +33,7 @@ from upstare.model.program import Program, function_id, redirect_lists
 from upstare.model.unit import Options, Unit
 from upstare.points.keep import keep_source
 
-ABI = 1
+ABI = 2
 DYNAMIC_LIST = "{ upstare_*; up$*; upe$*; ups$slot$*; };\n"
 
 T = TypeVar("T")
@@ -115,7 +115,7 @@ def _build(unit: Unit, decisions: Decisions, release: str, work: str) -> _Built:
     source = Path(work) / f"{object_key[:16]}.i"
     target = source.with_suffix(".o")
     source.write_bytes(transformed.text)
-    _compile(unit, source, target, decisions.shared)
+    _compile(unit, source, target, decisions)
     result = _Built(cache.put(object_key, target), transformed.functions, transformed.pinned, loaded.types)
     cache.put(facts_key, pickle.dumps((result.functions, result.pinned, result.types)))
     if not os.environ.get("UPSTARE_KEEP"):
@@ -124,9 +124,12 @@ def _build(unit: Unit, decisions: Decisions, release: str, work: str) -> _Built:
     return result
 
 
-def _compile(unit: Unit, source: Path, target: Path, shared: bool) -> None:
+def _compile(unit: Unit, source: Path, target: Path, decisions: Decisions) -> None:
     command = [*unit.compiler, *for_recompile(unit.flags)]
-    if shared:
+    if decisions.scheme == "flag":
+        # What is called while frames come down must not be pushed over the arguments of the call before.
+        command += ask(unit.compiler).room_for_arguments
+    if decisions.shared:
         command += ["-fPIC", "-fno-semantic-interposition"]
     command += ["-x", "cpp-output", "-c", str(source), "-o", str(target)]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace")
@@ -136,7 +139,7 @@ def _compile(unit: Unit, source: Path, target: Path, shared: bool) -> None:
             f"{unit.path}: the transformed text does not compile: {first}",
             hint=f"this is a fault of UpStare; the text is {source}",
         )
-    if shared:
+    if decisions.shared:
         drop = [
             a
             for s in (".init_array", ".fini_array", ".ctors", ".dtors")
@@ -201,7 +204,8 @@ def build_image(
         while True:
             merged = Program(units, summaries, options, blocking, plain)
             decisions = [
-                replace(merged.decisions(i), arguments_forward=ask(unit.compiler).arguments_forward)
+                replace(merged.decisions(i), arguments_forward=ask(unit.compiler).arguments_forward,
+                        fixed_room=not ask(unit.compiler).clang)  # fmt: skip
                 for i, unit in enumerate(units)
             ]
             built_futures = [

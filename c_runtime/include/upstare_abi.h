@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#define UPSTARE_ABI 1u
+#define UPSTARE_ABI 2u
 
 /* ---- Frames ------------------------------------------------------------------------------------------------------ */
 
@@ -20,12 +20,26 @@ enum upstare_phase { UPSTARE_AFTER = 0, UPSTARE_IN_CALL = 1 };
 /*
  * The data of a frame is one block of bytes, laid out by the transform (the version description has the layout).
  * A *value* slot holds the bytes of a variable at its offset.
- * A *kept* slot (array, or local whose address is taken) is 16-aligned: 8 bytes of address, 8 bytes unused, then the
- * bytes of the object. The address is where the object lives and goes on living: its bytes stay there all the time, and
- * the runtime writes to them only if a mapping put other bytes into the slot. Address 0 means that the object gets new
- * storage in the resumed frame (its type changed): the resume clone then copies the bytes itself.
+ * A *kept* slot (array, or local whose address is taken) is 16-aligned: 8 bytes of address, 8 bytes of size (SIZED
+ * only), then the bytes of the object. The address is where the object lives and goes on living: its bytes stay there all
+ * the time, and the runtime writes to them only if a mapping put other bytes into the slot. Address 0 means that the
+ * object gets new storage in the resumed frame (its type changed): the resume clone then copies the bytes itself.
  */
 #define UPSTARE_KEPT_HEADER 16u
+
+/* What a kept slot is about, besides the object in it. All of the memory meant stays where it is. */
+enum upstare_sort {
+  UPSTARE_OBJECT_ONLY = 0,
+  UPSTARE_ARGUMENTS = 1, /* the object is a va_list of the function's own variable arguments; they are kept, too */
+  UPSTARE_CHAIN = 2,     /* no bytes; the address is that of the newest block of alloca: struct upstare_block, or 0 */
+  UPSTARE_SIZED = 3      /* no bytes in the slot; the object (a variable-length array) is as large as the slot says */
+};
+
+/* In front of every block that a function gets from alloca. */
+struct upstare_block {
+  struct upstare_block *older; /* of the same frame */
+  uint64_t size;               /* bytes behind this header */
+};
 
 /* ---- Called by generated code ------------------------------------------------------------------------------------ */
 
@@ -39,8 +53,9 @@ int upstare_at_point(void);
 /* Flag scheme only: begin saving a frame; returns its data (`size` bytes, 16-aligned, zeroed). */
 unsigned char *upstare_save(uint64_t function, uint32_t point, uint32_t size);
 
-/* Flag scheme only: save a kept object of `size` bytes at `address` into the slot at `offset`. */
-void upstare_save_kept(unsigned char *data, uint32_t offset, const void *address, uint64_t size);
+/* Flag scheme only: save a kept object of `size` bytes at `address` into the slot at `offset`; `sort` is an enum
+ * upstare_sort. SIZED: the size is in the slot already. */
+void upstare_save_kept(unsigned char *data, uint32_t offset, const void *address, uint64_t size, uint32_t sort);
 
 /* First thing in a resume clone: the data of the frame to resume; its point and phase. */
 const unsigned char *upstare_resume_begin(uint32_t *point, uint32_t *phase);
@@ -139,7 +154,7 @@ struct upstare_operand {
   uint8_t kind;  /* enum upstare_operand_kind */
   uint8_t place; /* enum upstare_place */
   uint8_t base, index, scale, high;
-  uint16_t reserved;
+  uint16_t sort;   /* enum upstare_sort; OBJECT and POINTER only */
   uint32_t offset; /* of the slot in the frame data */
   uint32_t size;   /* bytes of the variable or object */
   int64_t value;

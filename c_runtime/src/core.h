@@ -88,9 +88,14 @@ bool ups_frames_reserve(struct ups_thread *self);
 struct ups_frame *ups_frame_new(struct ups_chunk **arena, uint64_t function, uint32_t point, uint32_t size);
 struct ups_frame *ups_frame_copy(struct ups_chunk **arena, const struct ups_frame *from);
 
-/* Notes that the slot at `offset` keeps `size` bytes at `address`, and copies both there. The owner of the arena. */
+/* Notes that the slot at `offset` keeps `size` bytes at `address`, and copies both there (SIZED: the size is in the slot
+ * already, and nothing else is copied). The owner of the arena. */
 void ups_frame_keep(struct ups_chunk **arena, struct ups_frame *frame, uint32_t offset, uintptr_t address,
-                    uint64_t size);
+                    uint64_t size, uint32_t sort);
+
+/* The pieces of memory that a kept slot is about: index 0, 1, ... until false. `extent` has the one before. any. */
+bool ups_kept_extent(const struct ups_thread *thread, const struct ups_kept *kept, unsigned index,
+                     struct ups_extent *extent);
 
 /* The frame came down: it is the outermost so far. Own thread. */
 void ups_frame_link(struct ups_thread *self, struct ups_frame *frame);

@@ -57,14 +57,15 @@ struct ups_frame *ups_frame_new(struct ups_chunk **arena, uint64_t function, uin
 }
 
 void ups_frame_keep(struct ups_chunk **arena, struct ups_frame *frame, uint32_t offset, uintptr_t address,
-                    uint64_t size) {
+                    uint64_t size, uint32_t sort) {
   if (offset > frame->size || size > frame->size - offset || frame->size - offset - size < UPSTARE_KEPT_HEADER) return;
   memcpy(frame->data + offset, &address, sizeof address);
   if (address == 0) return;
   memcpy(frame->data + offset + UPSTARE_KEPT_HEADER, (const void *)address, size);
+  if (sort == UPSTARE_SIZED) memcpy(&size, frame->data + offset + sizeof address, sizeof size);
   struct ups_kept *kept = ups_arena_take(arena, sizeof *kept);
   if (kept == NULL) return;
-  *kept = (struct ups_kept){frame->kept, address, size, offset, false};
+  *kept = (struct ups_kept){frame->kept, address, size, offset, (uint16_t)sort, false};
   frame->kept = kept;
 }
 
@@ -101,13 +102,64 @@ unsigned char *ups_frame_push(uint64_t function, uint32_t point, uint32_t size) 
   return frame->data;
 }
 
+/* ---- What stays where it is --------------------------------------------------------------------------------------------- */
+
+/* A va_list, and how much of the caller's outgoing arguments is looked at: nothing says how many there are. */
+struct list {
+  uint32_t general, floating;
+  uintptr_t stacked, saved;
+};
+#define SAVED_BYTES 176u
+#define STACKED_BYTES 256u
+
+/* `size` bytes of the thread's stacks, or what there is of them. */
+static bool on_stack(const struct ups_thread *thread, uintptr_t low, uint64_t size, struct ups_extent *extent) {
+  for (int i = 0; i < UPS_REGIONS; i++) {
+    const struct ups_region *region = &thread->regions[i];
+    uintptr_t high = i == 0 ? thread->base_sp : region->high;
+    if (low < region->low || low >= high || low % sizeof(uintptr_t) != 0) continue;
+    *extent = (struct ups_extent){low, size < high - low ? low + size : high};
+    return true;
+  }
+  return false;
+}
+
+static bool block_extent(const struct ups_thread *thread, uintptr_t address, struct ups_extent *extent) {
+  struct upstare_block block;
+  if (!on_stack(thread, address, sizeof block, extent) || extent->high - extent->low < sizeof block) return false;
+  memcpy(&block, (const void *)address, sizeof block);
+  return on_stack(thread, address, sizeof block + block.size, extent);
+}
+
+static bool argument_extent(const struct ups_thread *thread, uintptr_t address, unsigned index,
+                            struct ups_extent *extent) {
+  struct list list;
+  memcpy(&list, (const void *)address, sizeof list);
+  if (index == 1) return on_stack(thread, list.saved, SAVED_BYTES, extent);
+  return index == 2 && on_stack(thread, list.stacked, STACKED_BYTES, extent);
+}
+
+bool ups_kept_extent(const struct ups_thread *thread, const struct ups_kept *kept, unsigned index,
+                     struct ups_extent *extent) {
+  if (kept->sort == UPSTARE_CHAIN) {
+    uintptr_t address = kept->address;
+    if (index > 0) memcpy(&address, (const void *)extent->low, sizeof address);
+    return block_extent(thread, address, extent);
+  }
+  if (index > 0) return kept->sort == UPSTARE_ARGUMENTS && argument_extent(thread, kept->address, index, extent);
+  *extent = (struct ups_extent){kept->address, kept->address + kept->size};
+  return true;
+}
+
 /* ---- Where to build ---------------------------------------------------------------------------------------------------- */
 
 static uintptr_t lowest_kept(const struct ups_thread *self, const struct ups_region *region) {
   uintptr_t lowest = region->high;
+  struct ups_extent extent;
   for (const struct ups_frame *frame = self->outermost; frame != NULL; frame = frame->inner)
     for (const struct ups_kept *kept = frame->kept; kept != NULL; kept = kept->next)
-      if (kept->address >= region->low && kept->address < lowest) lowest = kept->address;
+      for (unsigned i = 0; ups_kept_extent(self, kept, i, &extent); i++)
+        if (extent.low >= region->low && extent.low < lowest) lowest = extent.low;
   return lowest;
 }
 

@@ -49,6 +49,7 @@ static bool operand_ok(const struct upstare_operand *o, uint32_t frame_size) {
   bool kept = o->kind == UPSTARE_OBJECT || o->kind == UPSTARE_POINTER;
   uint64_t need = (uint64_t)o->offset + o->size + (kept ? UPSTARE_KEPT_HEADER : 0);
   if (o->kind > UPSTARE_MEMORY || o->place > UPSTARE_MEM_FS || need > frame_size) return false;
+  if (o->sort > UPSTARE_SIZED || (o->sort != UPSTARE_OBJECT_ONLY && !kept)) return false;
   switch (o->place) {
     case UPSTARE_REG: return o->base < 16 && (o->kind != UPSTARE_VALUE || o->size <= 8) && !(o->high && o->base > 3);
     case UPSTARE_XMM: return o->base < 16 && o->kind == UPSTARE_VALUE && o->size <= 16;

@@ -75,7 +75,7 @@ static void capture(struct ups_chunk **arena, struct ups_frame *frame, const str
   else if (o->kind == UPSTARE_MEMORY)
     memcpy(slot, (const void *)value, o->size); /* its address is in a register, or constant */
   else
-    ups_frame_keep(arena, frame, o->offset, value, o->size);
+    ups_frame_keep(arena, frame, o->offset, value, o->size, o->sort);
 }
 
 /* The frame that goes on being captured: part 0 ends it. */
@@ -204,7 +204,7 @@ static void on_trap(int signal, siginfo_t *info, void *argument) {
 
 int ups_at_point(void);
 unsigned char *ups_save(uint64_t function, uint32_t point, uint32_t size);
-void ups_save_kept(unsigned char *data, uint32_t offset, const void *address, uint64_t size);
+void ups_save_kept(unsigned char *data, uint32_t offset, const void *address, uint64_t size, uint32_t sort);
 
 /* upstare_at_point, of a thread that is not being unrolled (see stack.S). */
 int ups_at_point(void) {
@@ -234,10 +234,10 @@ unsigned char *ups_save(uint64_t function, uint32_t point, uint32_t size) {
   return frame->data;
 }
 
-void ups_save_kept(unsigned char *data, uint32_t offset, const void *address, uint64_t size) {
+void ups_save_kept(unsigned char *data, uint32_t offset, const void *address, uint64_t size, uint32_t sort) {
   struct ups_thread *self = ups_self;
   (void)data; /* always of the frame that is being saved */
-  ups_frame_keep(&self->arena, self->outermost, offset, (uintptr_t)address, size);
+  ups_frame_keep(&self->arena, self->outermost, offset, (uintptr_t)address, size, sort);
 }
 
 /* ---- Blocking calls ----------------------------------------------------------------------------------------------------- */

@@ -62,6 +62,7 @@ struct ups_kept {
   uintptr_t address;
   uint64_t size;
   uint32_t offset; /* of its slot in the frame data */
+  uint16_t sort;   /* enum upstare_sort: what else is kept with it */
   bool changed;    /* a mapping wrote other bytes into the slot: they go to the object */
 };
 

@@ -213,13 +213,15 @@ static bool scan_data(struct scan *scan, const struct ups_frame *f, const char *
 
 static bool scan_frames(struct scan *scan, struct ups_thread *t) {
   const struct ups_image *image = atomic_load(&ups_current);
+  struct ups_extent extent;
   for (const struct ups_frame *f = t->outermost; f != NULL; f = f->inner) {
     struct ups_text what = {0};
     ups_text_add(&what, "a local variable of %s() (thread %d)", ups_image_name(image, f->position.function),
                  atomic_load(&t->tid));
     bool clear = scan_data(scan, f, ups_text_string(&what));
     for (const struct ups_kept *k = f->kept; clear && k != NULL; k = k->next)
-      clear = scan_words(scan, k->address, k->address + k->size, ups_text_string(&what));
+      for (unsigned i = 0; clear && ups_kept_extent(t, k, i, &extent); i++)
+        clear = scan_words(scan, extent.low, extent.high, ups_text_string(&what));
     ups_text_free(&what);
     if (!clear) return false;
   }

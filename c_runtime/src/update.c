@@ -316,7 +316,7 @@ static void note_changes(struct ups_thread *t, const struct ups_frame *old, stru
         const unsigned char *before = old->data + k->offset + UPSTARE_KEPT_HEADER;
         if (memcmp(before, new->data + o->offset + UPSTARE_KEPT_HEADER, o->size) == 0) continue;
         struct ups_kept *changed = ups_arena_take(&t->arena, sizeof *changed);
-        if (changed != NULL) *changed = (struct ups_kept){new->kept, address, o->size, o->offset, true};
+        if (changed != NULL) *changed = (struct ups_kept){new->kept, address, o->size, o->offset, UPSTARE_OBJECT_ONLY, true};
         if (changed != NULL) new->kept = changed;
       }
     }
@@ -348,7 +348,8 @@ static struct ups_frame *map_frame(struct ups_thread *t, const struct ups_frame 
       upstare_refuse(context, "there is no memory for the new frames");
       return NULL;
     }
-    *same = (struct ups_kept){new->kept, k->address, k->size, k->offset, false};
+    *same = *k;
+    same->next = new->kept;
     new->kept = same;
   }
   note_changes(t, old, new);
@@ -447,19 +448,27 @@ struct locals {
   size_t count;
 };
 
+static bool add_local(struct locals *l, const struct ups_frame *frame, const struct ups_extent *extent) {
+  struct ups_text name = {0};
+  if (l->count == LOCALS_MOST) return false;
+  ups_text_add(&name, "a local variable (%lu bytes) of ", (unsigned long)(extent->high - extent->low));
+  ups_name_position(&name, &frame->position);
+  snprintf(l->names[l->count], LOCAL_NAME, "%s", ups_text_string(&name));
+  ups_text_free(&name);
+  l->targets[l->count] = (struct ups_target){extent->low, extent->high, l->names[l->count], NULL};
+  l->count++;
+  return true;
+}
+
 /* Kept objects of a frame that do not go on where they are. False: too many. */
-static bool collect_locals(struct locals *l, const struct ups_frame *old, const struct ups_frame *new) {
+static bool collect_locals(struct locals *l, const struct ups_thread *t, const struct ups_frame *old,
+                           const struct ups_frame *new) {
   if (old->position.function < UPS_RUNTIME_IDS) return true;
   for (const struct ups_kept *k = old->kept; k != NULL; k = k->next) {
     if (carried(old, new, k)) continue;
-    if (l->count == LOCALS_MOST) return false;
-    struct ups_text name = {0};
-    ups_text_add(&name, "a local variable (%lu bytes) of ", (unsigned long)k->size);
-    ups_name_position(&name, &old->position);
-    snprintf(l->names[l->count], LOCAL_NAME, "%s", ups_text_string(&name));
-    ups_text_free(&name);
-    l->targets[l->count] = (struct ups_target){k->address, k->address + k->size, l->names[l->count], NULL};
-    l->count++;
+    struct ups_extent extent;
+    for (unsigned i = 0; ups_kept_extent(t, k, i, &extent); i++)
+      if (!add_local(l, old, &extent)) return false;
   }
   return true;
 }
@@ -472,7 +481,7 @@ static bool locals_pointed_to(struct upstare_context *context) {
     if (atomic_load(&t->state) != UPS_UNROLLED) continue;
     const struct ups_frame *new = t->mapped;
     for (const struct ups_frame *old = t->outermost; all && old != NULL; old = old->inner, new = new->inner)
-      all = collect_locals(l, old, new);
+      all = collect_locals(l, t, old, new);
   }
   if (!all)
     upstare_refuse(context, "there is no memory to look for pointers to local variables");

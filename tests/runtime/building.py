@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.support.tool import REPOSITORY
 from upstare.driver import elf
 from upstare.model.description import Description, Function
+from upstare.points.layout import ABI
 from upstare.points.table import build_table
 
 HERE = Path(__file__).parent
@@ -82,7 +83,7 @@ def _information(description: Description, path: Path) -> Path:
     flag = int(description.scheme == "flag")
     path.write_text(
         '#include "upstare_abi.h"\n__attribute__((visibility("hidden"))) const struct upstare_image_info '
-        f"upstare_image_self = {{1, {flag}, {_braced(description.build)}, "
+        f"upstare_image_self = {{{ABI}, {flag}, {_braced(description.build)}, "
         f'"{description.program}", "{description.version}"}};\n'
     )
     return path

@@ -119,7 +119,7 @@ def serve(nonce: int) -> None:
     connection.connect(address)
     hello = {
         "hello": 1,
-        "abi": 1,
+        "abi": 2,
         "pid": os.getpid(),
         "build": "a" * 64,
         "program": "server",

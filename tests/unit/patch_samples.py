@@ -17,6 +17,7 @@ from upstare.model.description import (
     UnitInfo,
     Variable,
 )
+from upstare.patch.file import ABI
 
 _SCALARS = {
     "char": ("int", 1),
@@ -42,7 +43,7 @@ class Version:
 
     def __init__(self, name: str) -> None:
         build = hashlib.sha256(name.encode()).hexdigest()
-        self.description = Description(1, 1, build, "prog", name, "trap", "default", [])
+        self.description = Description(1, ABI, build, "prog", name, "trap", "default", [])
         self.description.sources = build
         self.description.units = [UnitInfo("a.c", "/src/a.c", [], ["cc"], build)]
 

@@ -21,12 +21,13 @@ from upstare.model.description import (
     UnitInfo,
     pack,
 )
+from upstare.patch.file import ABI
 
 ROOT = Path(__file__).parents[2]
 
 
 def describe() -> Description:
-    description = Description(1, 1, "d" * 64, "server", "1.0", "trap", "default", [])
+    description = Description(1, ABI, "d" * 64, "server", "1.0", "trap", "default", [])
     description.units = [UnitInfo("server.c", "server.c", [], ["cc"], "0" * 64)]
     points = [
         Point(1, "call", "accept", True, "server.c", 12, ["while(1)"], "fd = accept(s, 0, 0)", ["s"], "fd"),

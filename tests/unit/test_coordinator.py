@@ -21,7 +21,7 @@ from upstare.cli import main
 from upstare.coordinator import process as processes
 from upstare.coordinator.symbols import Call, call_at
 from upstare.model.description import Description, pack
-from upstare.patch.file import write_patch
+from upstare.patch.file import ABI, write_patch
 
 OLD, NEW, OTHER = "a" * 64, "b" * 64, "c" * 64
 FAKE = Path(__file__).with_name("fake_agent.py")
@@ -62,7 +62,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("program")
     copy = folder / "server"
     shutil.copy(os.path.realpath(getattr(sys, "_base_executable", sys.executable)), copy)
-    description = Description(1, 1, OLD, "server", "1.0", "trap", "default", [])
+    description = Description(1, ABI, OLD, "server", "1.0", "trap", "default", [])
     (folder / "desc").write_bytes(pack(description, []))
     subprocess.run(["objcopy", "--add-section", f".upstare.desc={folder}/desc", copy], check=True)
     return copy
@@ -91,7 +91,7 @@ def patch(tmp_path: Path) -> Path:
 
 def make_patch(path: Path, **header: Any) -> Path:
     whole = {"from_build": OLD, "to_build": NEW, "program": "server", "from_version": "1.0", "to_version": "1.1"}
-    write_patch(path, {**whole, "abi": 1, "scheme": "trap", "report": {}, **header}, b"new image")
+    write_patch(path, {**whole, "abi": ABI, "scheme": "trap", "report": {}, **header}, b"new image")
     return path
 
 

@@ -15,6 +15,7 @@ from tests.unit.patch_samples import Version, call, loop, slot
 from upstare.cli import main
 from upstare.errors import EXIT_ERROR, EXIT_NOT_UPDATABLE, EXIT_UNCHANGED, EXIT_USAGE, UpstareError
 from upstare.model.description import Function, Variable, pack
+from upstare.patch.file import ABI
 from upstare.patch.make import propose
 from upstare.patch.mapping import Mapping
 from upstare.patch.objects import ObjectIndex, changed_initials
@@ -80,7 +81,7 @@ def test_description_damaged_or_foreign(plain: Path, tmp_path: Path, capsys: pyt
     other.description.abi = 7
     foreign = updateable(plain, tmp_path / "foreign", other)
     assert "ABI 7" in run(capsys, old, foreign, "-o", tmp_path / "x")[2]
-    other.description.abi, other.description.scheme = 1, "flag"
+    other.description.abi, other.description.scheme = ABI, "flag"
     flag = updateable(plain, tmp_path / "flag", other)
     assert "'trap'" in run(capsys, old, flag, "-o", tmp_path / "x")[2]
     content = new.read_bytes()

@@ -14,6 +14,7 @@ from upstare.points.code import Bodies
 from upstare.points.elf import Elf
 from upstare.points.keep import keep_source
 from upstare.points.layout import (
+    ABI,
     NEXT_RETURN,
     NEXT_UNKNOWN,
     FunctionRow,
@@ -76,7 +77,7 @@ def function(number: int, name: str, returns: str = "int", pinned: str | None = 
 
 
 def description(functions: list[Function]) -> Description:
-    return Description(1, 1, "ab" * 32, "p", "1", "trap", "default", [], functions=functions)
+    return Description(1, ABI, "ab" * 32, "p", "1", "trap", "default", [], functions=functions)
 
 
 def scenario() -> Description:
@@ -281,7 +282,7 @@ def sample() -> Table:
         [FunctionRow(1, 0x1000, 64, 1), FunctionRow(2, 0x1100, 0, 3)],
         [PointRow(0x2000, 0x2010, 1, 1, 10, 0, 2, 1, 1, 0), PointRow(0x2100, 0x2110, 2, 1, 20, 2, 0, 2, -1, 0)],
         [ReturnRow(0x2000, 0), ReturnRow(0x2090, -1)],
-        [OperandRow(0, 3, 4, 0xFF, 1, 0, 0, 0, 8, -16), OperandRow(1, 4, 0xFF, 0xFF, 1, 0, 0, 16, 24, 0x4000)],
+        [OperandRow(0, 3, 4, 0xFF, 1, 0, 0, 0, 8, -16), OperandRow(1, 4, 0xFF, 0xFF, 1, 0, 3, 16, 24, 0x4000)],
         [RangeRow(0x1000, 0x3000)],
         b"\0f\0g\0",
     )
@@ -333,17 +334,17 @@ def test_layout_is_that_of_the_header(tmp_path: Path) -> None:
                  p[0].label, p[1].function, p[0].point, p[0].line,
                  p[1].operand, p[0].n_operands, p[1].flags, p[0].next, p[0].part, p[1].next);
           printf("%lx %d %lx %lx\\n", r[1].address, r[1].point, g[0].begin, g[0].end);
-          printf("%u %u %u %x %u %u %u %ld %lx\\n", o[1].kind, o[0].place, o[0].base, o[0].index, o[0].scale,
-                 o[1].offset, o[1].size, o[0].value, o[1].value);
+          printf("%u %u %u %u %x %u %u %u %ld %lx\\n", o[1].kind, o[1].sort, o[0].place, o[0].base,
+                 o[0].index, o[0].scale, o[1].offset, o[1].size, o[0].value, o[1].value);
           return 0;
         }
     """)
     program = compile_c(tmp_path / "read", source)
     done = subprocess.run([program, tmp_path / "table"], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [
-        "31545055 1 0 31 2 2 2 2 1 5",
+        f"31545055 {ABI} 0 31 2 2 2 2 1 5",
         "1 1000 64 g",
         "2000 2010 2 1 10 2 2 2 1 0 -1",
         "2090 -1 1000 3000",
-        "1 3 4 ff 1 16 24 -16 4000",
+        "1 3 3 4 ff 1 16 24 -16 4000",
     ]

@@ -31,6 +31,13 @@ class Compiler:
         return self.x86_64 and not self.clang
 
     @property
+    def room_for_arguments(self) -> list[str]:
+        """Flags that make a function have one place for the arguments of all its calls, instead of pushing them."""
+        if not self.x86_64:
+            return []
+        return ["-mllvm", "-no-x86-call-frame-opt"] if self.clang else ["-maccumulate-outgoing-args"]
+
+    @property
     def arguments_forward(self) -> bool:
         """Whether the arguments of a call are evaluated from the first to the last; gcc begins with the last."""
         return self.clang

@@ -14,15 +14,14 @@ from upstare.frontend.tables import Cursor
 from upstare.frontend.tails import tail_calls
 from upstare.frontend.types import is_array, is_const, is_variable_array
 
-_ALLOCA = {"alloca", "__builtin_alloca", "__builtin_alloca_with_align"}
+ALLOCA = {"alloca", "__builtin_alloca", "__builtin_alloca_with_align", "__builtin_alloca_with_align_and_max"}
 _SETJMP = {"setjmp", "_setjmp", "sigsetjmp", "__sigsetjmp", "__sigsetjmp_cancel"}
 _LONGJMP = {"longjmp", "_longjmp", "siglongjmp"}
 _TWICE = {"__builtin_setjmp", "vfork", "getcontext", "savectx"}  # others that may return twice
-_VA_START = {"__builtin_va_start", "va_start"}
+VA_START = {"__builtin_va_start", "va_start"}
 _NOT_SHORT = ("label", "case", "default", "return", "goto", "break", "continue", "for", "while", "do")
 # Pragmas that change what the text after them means; the others are advice, and are left out of clones.
 _PRAGMA = re.compile(rb"^[ \t]*#[ \t]*pragma[ \t]+(pack|omp|acc|scalar_storage_order|weak|redefine_extname)\b", re.M)
-_VA_END = {"__builtin_va_end", "va_end"}
 
 
 @dataclass(eq=False)
@@ -38,7 +37,6 @@ class Local:
     node: Node | None  # its declaration (None: parameter)
     scope: tuple[int, int]  # extent of text in which it lives
     kept: bool = False
-    va_list: bool = False
 
 
 @dataclass
@@ -142,7 +140,6 @@ def _variables(tree: FunctionTree) -> None:
         count = names.get(local.name, 0)
         names[local.name] = count + 1
         local.key = local.name if count == 0 else f"{local.name}#{count + 1}"
-        local.va_list = "va_list" in local.ctype.spelling or "__va_list_tag" in local.ctype.get_canonical().spelling
         tree.locals[local.target] = local
 
     for argument in tree.cursor.get_arguments():
@@ -240,6 +237,12 @@ def _callee(node: Node) -> Node | None:
     while callee is not None and callee.kind == "paren":
         callee = callee.children[0]
     return callee if callee is not None and callee.kind == "ref" and callee.target_kind == "function" else None
+
+
+def callee_name(call: Node) -> str | None:
+    """The name of the function that a call calls; None: an indirect call."""
+    callee = _callee(call)
+    return callee.name if callee is not None else None
 
 
 def _is_callee(tree: FunctionTree, node: Node) -> bool:
@@ -466,9 +469,7 @@ def _why_pinned(parsed: Parsed, tree: FunctionTree) -> str | None:
             problem = "cleanup attribute"
         elif node.kind == "call":
             callee = _callee(node)
-            if callee is not None and callee.name in _ALLOCA:
-                problem = "alloca"
-            elif callee is not None and callee.name in _TWICE:
+            if callee is not None and callee.name in _TWICE:
                 problem = f"{callee.name}"
             elif callee is not None and callee.name in _SETJMP and _many_buffers(tree, node):
                 problem = f"{callee.name} in a loop, on one buffer after the other"
@@ -508,30 +509,6 @@ def _many_buffers(tree: FunctionTree, call: Node) -> bool:
         or (n.kind == "binary" and n.op.endswith("=") and n.op not in ("==", "!=", "<=", ">="))
         for n in call.children[1].walk()
     )
-
-
-def va_starts(tree: FunctionTree) -> list[Node]:
-    """The calls that begin to read the function's own variable arguments; a resumed frame no longer has these."""
-    return [call.node for call in tree.calls if call.callee in _VA_START]
-
-
-def va_extents(tree: FunctionTree) -> list[tuple[int, int]]:
-    """Stretches of text between va_start and va_end, where a variable argument list is alive."""
-    starts: list[int] = []
-    ends: list[int] = []
-    for call in tree.calls:
-        if call.callee in _VA_START:
-            starts.append(call.node.end)
-        elif call.callee in _VA_END:
-            ends.append(call.node.start)
-    for node in tree.body.walk():  # the builtins can be plain nodes of clang
-        if node.kind == "other" and not node.children:
-            continue
-    result = []
-    for begin in starts:
-        after = [e for e in ends if e > begin]
-        result.append((begin, max(after) if after else tree.body.end))
-    return result
 
 
 def mutable(cursor: Cursor) -> bool:

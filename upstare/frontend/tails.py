@@ -76,7 +76,7 @@ def _small(node: Node) -> bool:
 
 
 def _frame_may_go(tree: FunctionTree) -> bool:
-    if any(local.kept or local.va_list for local in tree.locals.values() if not local.static):
+    if any(local.kept for local in tree.locals.values() if not local.static):
         return False
     if any(call.callee in _KEEPS_FRAME for call in tree.calls):
         return False

@@ -69,10 +69,17 @@ class TypeTable:
 
     def jump_record(self) -> str:
         """The type of the record of a setjmp (see upstare_rearm)."""
-        word = Type("unsigned long", "int", 8, 8, _hash("int", "unsigned long", 8))
-        key = "unsigned long[9]"
-        self.types.setdefault(word.key, word)
-        self.types.setdefault(key, Type(key, "array", 72, 8, _hash("array", 9, word.hash), word.key, 9))
+        return self.plain("unsigned long[9]")
+
+    def plain(self, key: str) -> str:
+        """The key of one of the few types that variables of the transform's own have."""
+        if key == "void *":
+            self.types.setdefault(key, Type(key, "pointer", 8, 8, _hash("pointer", "void"), "void"))
+        else:
+            element, count = "unsigned long", int(key.rpartition("[")[2].rstrip("]"))
+            word = self.types.setdefault(element, Type(element, "int", 8, 8, _hash("int", element, 8)))
+            digest = _hash("array", count, word.hash)
+            self.types.setdefault(key, Type(key, "array", 8 * count, 8, digest, element, count))
         return key
 
     def _name(self, ctype: Any, hint: str) -> str:

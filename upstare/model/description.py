@@ -75,6 +75,7 @@ class Slot:
     initial: str | None = (
         None  # its initialiser if that is a constant expression (text that compiles anywhere), or None
     )
+    own: str = ""  # not of the user's: 'arguments' (list of the variable ones), 'chain' (the newest block of alloca)
 
 
 @dataclass

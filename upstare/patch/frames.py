@@ -27,6 +27,10 @@ from upstare.patch.plan import (
 from upstare.patch.relate import Kind, Relation, Relations, normal
 from upstare.patch.report import Finding
 
+_LOST_MEMORY = {
+    "arguments": "its variable arguments may still be read, and the other version does not have them",
+    "chain": "its blocks of alloca may still be used, and the other version does not have them",
+}
 _LOCKS = frozenset({"pthread_mutex_lock", "pthread_rwlock_rdlock", "pthread_rwlock_wrlock", "pthread_spin_lock"})
 
 
@@ -248,6 +252,7 @@ class _PointSlots:
         self._live = [by_key[key] for key in old_point.live if key in by_key]
         self._flags = 0
         self._asked: list[_Question] = []
+        self._lost: str | None = None
 
     def plan(self) -> tuple[list[SlotPlan] | None, int, str | None]:
         """The plans of all slots that the new point needs (None: a decision is open), flags, and why it is missing."""
@@ -264,7 +269,7 @@ class _PointSlots:
             made = self._plan_slot(slot, temporaries)
             if made is not None:
                 plans.append(made)
-        lost = self._lost_object(plans)
+        lost = self._lost or self._lost_object(plans)
         if lost is not None:
             return None, 0, lost
         if not self._asked:
@@ -291,6 +296,8 @@ class _PointSlots:
         return None if any(any(r.problems()) for r in relations) else pairs
 
     def _plan_slot(self, slot: Slot, temporaries: dict[str, Slot]) -> SlotPlan | None:
+        if slot.own:
+            return self._plan_own(slot)
         text = self._frames.mapped_local(self._new, slot)
         if slot.key == self._new_point.result and text is None:
             return self._plan_result(slot)
@@ -315,6 +322,16 @@ class _PointSlots:
             return SlotPlan(slot, text=slot.initial)
         kind = "parameter" if slot.parameter else "local"
         return self._ask(slot, f"new {kind} needs a value", only_missing=True)
+
+    def _plan_own(self, slot: Slot) -> SlotPlan | None:
+        """Memory of the frame that is no variable of the user's stays where it is."""
+        source = next((s for s in self._live if s.own == slot.own and s.key == slot.key), None)
+        if source is not None:
+            return SlotPlan(slot, source, self._frames.relation(self._new, source, slot), keeps_address=slot.kept)
+        if slot.own == "chain":
+            return SlotPlan(slot, text="0")
+        self._lost = "it may go on to read its variable arguments, which the other version has not kept"
+        return None
 
     def _plan_mapped(self, slot: Slot, text: str) -> SlotPlan | None:
         """A local that the mapping file speaks of."""
@@ -391,6 +408,8 @@ class _PointSlots:
         """A local that others point to and that the new version does not have."""
         used = {plan.old.key for plan in plans if plan.old is not None}
         for slot in self._live:
+            if slot.own and slot.key not in used:
+                return _LOST_MEMORY[slot.own]
             if slot.kept and slot.key not in used and self._frames.stored(self._old, slot):
                 return f"pointers to the local {slot.name} are kept, and the other version does not have it"
         return None

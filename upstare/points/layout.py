@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 from upstare.errors import UpstareError
 
 MAGIC = 0x31545055
-ABI = 1
+ABI = 2
 SCHEMES = ("trap", "flag")
 
 NEXT_RETURN = -1
@@ -23,6 +23,7 @@ NEXT_UNKNOWN = -2
 FLAG_CALL, FLAG_LOOP, FLAG_ENTRY = 1, 2, 4
 
 VALUE, OBJECT, POINTER, MEMORY = range(4)
+OBJECT_ONLY, ARGUMENTS, CHAIN, SIZED = range(4)
 REG, XMM, IMM, MEM, MEM_RIP, MEM_FS = range(6)
 NO_REGISTER = 0xFF
 
@@ -76,7 +77,7 @@ class OperandRow:
     index: int
     scale: int
     high: int
-    reserved: int
+    sort: int
     offset: int
     size: int
     value: int
@@ -164,7 +165,7 @@ def read_table(data: bytes) -> Table:
 
 
 def _pack_operand(o: OperandRow) -> bytes:
-    return OPERAND.pack(o.kind, o.place, o.base, o.index, o.scale, o.high, o.reserved, o.offset, o.size, o.value)
+    return OPERAND.pack(o.kind, o.place, o.base, o.index, o.scale, o.high, o.sort, o.offset, o.size, o.value)
 
 
 def _rows(data: bytes, form: struct.Struct, row: type[Row], span: Sequence[int]) -> list[Row]:
@@ -196,6 +197,10 @@ def _check(table: Table) -> None:
         require(p.function in known, "a point is of an unknown function")
     require(all(NEXT_RETURN <= r.point < n_points for r in table.returns), "a return leads out of bounds")
     require(all(o.kind <= MEMORY and o.place <= MEM_FS for o in table.operands), "an operand is of an unknown kind")
+    require(
+        all(o.sort <= SIZED and (o.sort == OBJECT_ONLY or o.kind in (OBJECT, POINTER)) for o in table.operands),
+        "an operand is of an unknown sort",
+    )
     require(_ascending([f.id for f in table.functions]), "functions are not sorted")
     require(_ascending([p.address for p in table.points]), "points are not sorted")
     require(_ascending([r.address for r in table.returns]), "returns are not sorted")

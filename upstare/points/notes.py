@@ -1,8 +1,8 @@
 """The raw notes of the update points: section ``.upstare_notes``, records back to back, written by transforms/.
 
 A record is four quads (address of the point, label of the dummy return or 0, resume clone, function id), two longs
-(point, line), a word (number of operands), two bytes (flags, part); then for each operand two bytes (kind, length of
-its instruction), two longs (offset of the slot, size) and the instruction.
+(point, line), a word (number of operands), two bytes (flags, part); then for each operand two bytes (kind with the sort
+in the upper half, length of its instruction), two longs (offset of the slot, size) and the instruction.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import struct
 from dataclasses import dataclass
 
 from upstare.errors import UpstareError
-from upstare.points.layout import MEM_RIP, MEMORY, OperandRow
+from upstare.points.layout import MEM_RIP, MEMORY, SIZED, OperandRow
 from upstare.points.operands import Place, Undecodable, decode
 
 SECTION = ".upstare_notes"
@@ -52,10 +52,11 @@ def parse_notes(data: bytes, section_address: int = 0) -> list[Note]:
             at += _RECORD.size
             operands: list[OperandRow] = []
             for _ in range(count):
-                kind, length, offset, size = _OPERAND.unpack_from(data, at)
+                kinds, length, offset, size = _OPERAND.unpack_from(data, at)
+                kind, sort = kinds & 15, kinds >> 4
                 at += _OPERAND.size
                 code = data[at : at + length]
-                if len(code) != length or kind > MEMORY:
+                if len(code) != length or kind > MEMORY or sort > SIZED:
                     raise UpstareError(f"the note of point {point} of function {function:016x} is damaged")
                 place = known.get((kind, code))
                 if place is None:
@@ -68,9 +69,8 @@ def parse_notes(data: bytes, section_address: int = 0) -> list[Note]:
                         ) from error
                     if place.place != MEM_RIP:
                         known[kind, code] = place
-                operands.append(
-                    OperandRow(kind, place.place, place.base, place.index, place.scale, 0, 0, offset, size, place.value)
-                )
+                where = (place.place, place.base, place.index, place.scale)
+                operands.append(OperandRow(kind, *where, 0, sort, offset, size, place.value))
                 at += length
             if address:
                 notes.append(Note(address, label, resume, function, point, line, flags, part, operands))

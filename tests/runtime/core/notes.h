@@ -42,7 +42,7 @@
   CHUNK(#id, point, flags, 0, count, operands, __VA_ARGS__)
 #else
 #define SAVE(offset, variable) memcpy(upstare_d + (offset), &(variable), sizeof(variable));
-#define KEEP(offset, address, size) upstare_save_kept(upstare_d, offset, address, size);
+#define KEEP(offset, address, size) upstare_save_kept(upstare_d, offset, address, size, 0);
 #define POINT(id, point, flags, count, operands, saves, ...)                                                          \
   __asm__ volatile("1:\n\t" NOTE_(#id, point, flags, 0, "0", 0) ".popsection" : : [line] "i"(__LINE__));              \
   if (__builtin_expect(upstare_flag, 0) && upstare_at_point()) {                                                      \
