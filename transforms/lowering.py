@@ -23,6 +23,10 @@ class Lowering(Expressions):
         """The label of a labelled statement, alone."""
         raise NotImplementedError
 
+    def leave_block(self, block: Node) -> list[ir.Statement]:
+        """What has to be done where control runs off the end of a block."""
+        raise NotImplementedError
+
     def lower(self, node: Node) -> tuple[list[ir.Statement], list[ir.Segment]]:
         """Statements to run first, and the text of the expression after them."""
         done: dict[int, list[ir.Segment]] = {}
@@ -231,8 +235,8 @@ class Lowering(Expressions):
         if last is None or void or last.kind in STATEMENTS:
             items += self.statement(last) if last is not None else []
             done[id(node)] = ["((void)0)"]
-            return [ir.Block(node.start, items)]
+            return [ir.Block(node.start, [*items, *self.leave_block(block)])]
         target = self._temporary(last.type, last)
         items += self._value(last, target, done)
         done[id(node)] = [ir.Ref(target.target)]
-        return [ir.Block(node.start, items)]
+        return [ir.Block(node.start, [*items, *self.leave_block(block)])]

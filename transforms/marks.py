@@ -28,7 +28,7 @@ class Marks:
         self._path: list[str] = []
         self._continues: list[list[str | None]] = []
         self._labels = 0
-        self._hot_names = set(decisions.hot)
+        self.hot_names = {*decisions.hot, *decisions.blocking}
         self._hot_types = set(decisions.hot_types)
         self._lasting = set(decisions.lasting)
         self._blocking = set(decisions.blocking)
@@ -39,7 +39,8 @@ class Marks:
     def _statics(self) -> tuple[dict[int, str], dict[int, str]]:
         """The static locals that move to file scope (their new names), and those that stay (names for them).
 
-        What moves: mutable ones, and the constants of a function with two clones, which must agree on the address.
+        What moves: mutable ones, and the constants of a function with two clones, which must agree on the address, or
+        those that are declared together with mutable ones.
         """
         moved: dict[int, str] = {}
         shared: dict[int, str] = {}
@@ -51,11 +52,16 @@ class Marks:
             suffix = f"{self.tree.name}_{local.key.replace('#', '_')}"
             if decision is not None and decision.c_name is not None:
                 moved[local.target] = decision.c_name
-            elif instrumented and movable(self.tree, local.node):
+            elif (instrumented or self._beside(local.node)) and movable(self.tree, local.node):
                 moved[local.target] = f"__upstare_s_{suffix}"
             elif instrumented:
                 shared[local.target] = suffix
         return moved, shared
+
+    def _beside(self, node: Node) -> bool:
+        parent = self.tree.parent(node)
+        declared = [self.tree.locals.get(c.target) for c in parent.children] if parent is not None else []
+        return any(v is not None and f"{self.tree.name}:{v.key}" in self.decisions.statics for v in declared)
 
     def mark(self) -> None:
         """Set ``hot`` and ``hot_call`` on the tree."""
@@ -63,22 +69,24 @@ class Marks:
             if self.decisions.placement == "default" and self._doomed(call):
                 continue
             if call.callee is not None:
-                hot = call.callee in self._hot_names or call.callee in self._blocking
+                hot = call.callee in self.hot_names
             else:
                 hot = self.types.key(call.ctype) in self._hot_types
             hot |= call.node in self.jumps
             if hot and not self._unevaluated(call.node):
-                node: Node | None = call.node
                 call.node.hot_call = True
-                while node is not None and not node.hot:
-                    node.hot = True
-                    node = self.tree.parent(node)
+                self._heat(call.node)
+        for local in self.tree.locals.values():
+            if local.cleanup in self.hot_names and local.node is not None:
+                self._heat(self.tree.parent(local.node))
         for node in self.tree.body.walk():
             if id(node) in self._loop_points:
-                up: Node | None = node
-                while up is not None and not up.hot:
-                    up.hot = True
-                    up = self.tree.parent(up)
+                self._heat(node)
+
+    def _heat(self, node: Node | None) -> None:
+        while node is not None and not node.hot:
+            node.hot = True
+            node = self.tree.parent(node)
 
     def _unevaluated(self, node: Node) -> bool:
         parent = self.tree.parent(node)
@@ -110,7 +118,7 @@ class Marks:
         if self._doomed(call):
             return False
         if call.callee is not None:
-            return call.callee in self._hot_names or call.callee in self._blocking
+            return call.callee in self.hot_names
         return self.types.key(call.ctype) in self._hot_types
 
     def is_tail(self, call: Call) -> bool:

@@ -18,16 +18,16 @@ from __future__ import annotations
 from clang.cindex import TypeKind
 
 from transforms import ir
+from transforms.cleanups import Cleanups, without_attribute
 from transforms.expressions import strip
 from transforms.labels import LABEL_INDEX, LABEL_INDEX_END
-from transforms.lowering import Lowering
 from transforms.temporaries import Temporary, c_type, has_constant_member, spelling
 from upstare.frontend.functions import Local, own_table
 from upstare.frontend.nodes import Node
 from upstare.frontend.types import is_array, is_const
 
 
-class NormalForm(Lowering):
+class NormalForm(Cleanups):
     """Brings one function into normal form."""
 
     def run(self) -> list[ir.Statement]:
@@ -35,9 +35,7 @@ class NormalForm(Lowering):
         items: list[ir.Statement] = []
         if self.tree.name in self.decisions.entry_points:
             items.append(ir.PointHere(self.tree.body.start, self._point("entry", self.tree.body)))
-        for child in self.tree.body.children:
-            items += self.statement(child)
-        return items
+        return [*items, *self._body(self.tree.body)]
 
     def statement(self, node: Node) -> list[ir.Statement]:
         """A statement in normal form."""
@@ -48,10 +46,7 @@ class NormalForm(Lowering):
         return self._expression(node)
 
     def _s_compound(self, node: Node) -> list[ir.Statement]:
-        items: list[ir.Statement] = []
-        for child in node.children:
-            items += self.statement(child)
-        return [ir.Block(node.start, items)]
+        return [ir.Block(node.start, self._body(node))]
 
     def _body(self, node: Node | None) -> list[ir.Statement]:
         if node is None:
@@ -60,7 +55,7 @@ class NormalForm(Lowering):
             items: list[ir.Statement] = []
             for child in node.children:
                 items += self.statement(child)
-            return items
+            return [*items, *self.leave_block(node)]
         return self.statement(node)
 
     def _expression(self, node: Node) -> list[ir.Statement]:
@@ -116,7 +111,7 @@ class NormalForm(Lowering):
         variables = [c for c in node.children if c.kind == "var"]
         hot = [v for v in variables if v.hot]
         if not hot:
-            expr = self._declaration(node)
+            expr = without_attribute(self._declaration(node))
             if not expr.segments:
                 return []
             targets = [v.target for v in variables if v.target_kind == "local"]
@@ -143,7 +138,7 @@ class NormalForm(Lowering):
         for variable in variables:
             local = self.tree.locals[variable.target]
             local.scope = (begin, local.scope[1])
-        expr = self._declaration(node, done, dropped)
+        expr = without_attribute(self._declaration(node, done, dropped))
         return [*before, ir.Declare(node.start, expr, [v.target for v in variables]), *late]
 
     def _initialise(self, variable: Node, init: Node, done: dict[int, list[ir.Segment]]) -> ir.Statement:
@@ -239,7 +234,7 @@ class NormalForm(Lowering):
         self._path.pop()
         increment = self.expr(inc, stepped) if inc is not None else None
         loop = ir.Loop(node.start, "while", before, test, step, increment, body, label if used else None)
-        return [ir.Block(node.start, [*items, loop])] if items else [loop]
+        return [ir.Block(node.start, [*items, loop, *self.leave_block(node)])] if items else [loop]
 
     def _s_switch(self, node: Node) -> list[ir.Statement]:
         cond = node.parts["cond"]
@@ -277,7 +272,7 @@ class NormalForm(Lowering):
         return [max(around)] if around else []
 
     def _s_goto(self, node: Node) -> list[ir.Statement]:
-        return [ir.Jump(node.start, "goto", node.name)]
+        return [*self.leave_to(node.start, node.name), ir.Jump(node.start, "goto", node.name)]
 
     def _s_igoto(self, node: Node) -> list[ir.Statement]:
         target = node.children[0]
@@ -290,21 +285,31 @@ class NormalForm(Lowering):
         return [*before, ir.ComputedJump(node.start, value, labels)]
 
     def _s_break(self, node: Node) -> list[ir.Statement]:
-        return [ir.Jump(node.start, "break")]
+        leave = self.leave_inner(node, ("for", "while", "do", "switch"))
+        return [*leave, ir.Jump(node.start, "break")]
 
     def _s_continue(self, node: Node) -> list[ir.Statement]:
+        leave = self.leave_inner(node, ("for", "while", "do"))
         if self._continues and self._continues[-1][0] is not None:
             self._continues[-1][1] = "used"
-            return [ir.Jump(node.start, "goto", self._continues[-1][0])]
-        return [ir.Jump(node.start, "continue")]
+            return [*leave, ir.Jump(node.start, "goto", self._continues[-1][0])]
+        return [*leave, ir.Jump(node.start, "continue")]
 
     def _s_return(self, node: Node) -> list[ir.Statement]:
+        leave = self.leave_all(node.start)
         if not node.children:
-            return [ir.Return(node.start, None)]
+            return [*leave, ir.Return(node.start, None)]
         value = node.children[0]
         done: dict[int, list[ir.Segment]] = {}
         before = self._lower(value, done)
-        return [*before, ir.Return(node.start, self.expr(value, done))]
+        result = self.expr(value, done)
+        if not leave:
+            return [*before, ir.Return(node.start, result)]
+        if value.type.get_canonical().kind == TypeKind.VOID:
+            return [*before, ir.Simple(node.start, result), *leave, ir.Return(node.start, None)]
+        temporary = self._temporary(self.tree.cursor.result_type, node)
+        last = ir.Expr([ir.Ref(temporary.target)], {temporary.target})
+        return [*before, self._assign(temporary, result, node), *leave, ir.Return(node.start, last)]
 
     def variable(self, target: int) -> Local | Temporary:
         """The variable behind a hole."""

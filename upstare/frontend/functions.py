@@ -16,6 +16,7 @@ from upstare.frontend.types import is_array, is_const, is_variable_array
 
 ALLOCA = {"alloca", "__builtin_alloca", "__builtin_alloca_with_align", "__builtin_alloca_with_align_and_max"}
 _SETJMP = {"setjmp", "_setjmp", "sigsetjmp", "__sigsetjmp", "__sigsetjmp_cancel"}
+CLEANUP = r"(?:__)?cleanup(?:__)?\s*\(\s*(\w+)\s*\)"  # the attribute
 _LONGJMP = {"longjmp", "_longjmp", "siglongjmp"}
 _TWICE = {"__builtin_setjmp", "vfork", "getcontext", "savectx"}  # others that may return twice
 VA_START = {"__builtin_va_start", "va_start"}
@@ -37,6 +38,8 @@ class Local:
     node: Node | None  # its declaration (None: parameter)
     scope: tuple[int, int]  # extent of text in which it lives
     kept: bool = False
+    va_list: bool = False
+    cleanup: str | None = None  # the function that is called when its scope is left
 
 
 @dataclass
@@ -206,6 +209,9 @@ def taken_address(parsed: Parsed, tree: FunctionTree, node: Node) -> Node | None
 
 def _uses(parsed: Parsed, tree: FunctionTree) -> None:
     for local in tree.locals.values():
+        if local.node is not None and not local.static:
+            local.cleanup = _cleanup(parsed, local.node)
+            local.kept = local.cleanup is not None
         if is_array(local.ctype) and not local.parameter:
             local.kept = True
         if local.ctype.get_canonical().is_volatile_qualified():
@@ -465,8 +471,8 @@ def _why_pinned(parsed: Parsed, tree: FunctionTree) -> str | None:
             problem = f"the address of {node.name}, a label that is local to a block, is stored"
         elif node.kind == "var" and is_variable_array(node.type):
             problem = "variable-length array"
-        elif node.kind == "var" and _has_attribute(node, b"cleanup", parsed):
-            problem = "cleanup attribute"
+        elif node.kind == "var" and parsed.exceptions and _cleanup(parsed, node):
+            problem = "cleanup attribute with -fexceptions"
         elif node.kind == "call":
             callee = _callee(node)
             if callee is not None and callee.name in _TWICE:
@@ -485,10 +491,13 @@ def _local_label(parsed: Parsed, tree: FunctionTree, name: str) -> bool:
     return b"__label__" in text and re.search(rb"__label__[^;]*\b%s\b" % re.escape(name.encode()), text) is not None
 
 
-def _has_attribute(node: Node, word: bytes, parsed: Parsed) -> bool:
-    return word in parsed.source.text[node.start : node.end] and any(
-        c.kind.is_attribute() for c in node.cursor.get_children()
-    )
+def _cleanup(parsed: Parsed, node: Node) -> str | None:
+    """The function of a variable's cleanup attribute."""
+    for child in node.children:
+        found = re.fullmatch(CLEANUP, parsed.source.words(child.start, child.end)) if child.kind == "other" else None
+        if found is not None:
+            return found.group(1)
+    return None
 
 
 def set_jumps(tree: FunctionTree) -> list[Node]:

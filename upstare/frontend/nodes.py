@@ -106,6 +106,7 @@ class Parsed:
 
     def __init__(self, text: bytes, flags: tuple[str, ...]) -> None:
         self.source = SourceText(text)
+        self.exceptions = "-fexceptions" in flags
         self.tables = Tables(text, parse_arguments(flags, text), *self.source.origins())
         self.errors = self.tables.errors
         self.top: list[Cursor] = self.tables.top

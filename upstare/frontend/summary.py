@@ -202,6 +202,9 @@ def _function(parsed: Parsed, tree: FunctionTree, summary: UnitSummary, types: T
         at = source.locate(call.node.start)
         key = "" if call.callee is not None else types.key(call.ctype)
         calls.append(CallFact(call.callee, key, sorted(call.doom), call.tail, *at))
+    for local in tree.locals.values():
+        if local.cleanup is not None:
+            calls.append(CallFact(local.cleanup, "", [], False, *source.locate(local.target)))
     loops = [LoopFact(*source.locate(x.node.start), x.why, x.inner) for x in tree.loops]
     summary.functions.append(
         FunctionFact(
