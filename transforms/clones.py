@@ -15,12 +15,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from transforms import ir
-from transforms.copies import RESUME_SECTION, again, copy_head, declare_copies
+from transforms.copies import again, copy_head, declare_copies
 from transforms.frames import REMOTE, Frame
 from transforms.labels import label_table
 from transforms.normal_form import NormalForm
 from transforms.points import point_text, pointer_name
 from transforms.temporaries import Temporary, c_type, copy_of
+from upstare.driver.elf import SECTION_RESUME as RESUME_SECTION
 from upstare.frontend.functions import Local
 
 

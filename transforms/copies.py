@@ -13,12 +13,12 @@ from collections.abc import Iterable
 
 from transforms.decisions import Decisions
 from transforms.normal_form import NormalForm
+from upstare.driver.elf import SECTION_RESUME as RESUME_SECTION
 from upstare.frontend.functions import FunctionTree, set_jumps
 from upstare.frontend.nodes import Parsed
 from upstare.frontend.source import SourceText
 from upstare.frontend.types import TypeTable
 
-RESUME_SECTION = ".text.upstare_resume"
 AGAIN_PREFIX = "__upstare_again_"
 _WORD = re.compile(rb"[A-Za-z_][A-Za-z_0-9]*")
 _OWN_WAY = re.compile(

@@ -21,8 +21,11 @@ SECTION_UNIT = ".upstare.unit"
 SECTION_POINTS = ".upstare.points"
 SECTION_DESCRIPTION = ".upstare.desc"
 SECTION_NOTES = ".upstare_notes"
+SECTION_RESUME = "upstare_resume"  # a C identifier: the linker provides its bounds
 
 ET_REL, ET_EXEC, ET_DYN = 1, 2, 3
+PT_LOAD = 1
+PF_R = 4
 SHT_NOBITS = 8
 SHF_EXECINSTR = 4
 STT_OBJECT, STT_FUNC, STT_COMMON, STT_TLS, STT_IFUNC = 1, 2, 5, 6, 10
@@ -31,6 +34,7 @@ SHN_UNDEF = 0
 
 _HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
 _SECTION = struct.Struct("<IIQQQQIIQQ")
+_SEGMENT = struct.Struct("<IIQQQQQQ")
 _SYMBOL = struct.Struct("<IBBHQQ")
 
 # What reading bytes that say something impossible raises.
@@ -254,6 +258,22 @@ def seal(path: Path, digest: str) -> str:
         file.seek(data.index(old))
         file.write(new.digest())
     return new.hexdigest()
+
+
+def withhold_segment(path: Path, section: str) -> None:
+    """A segment that holds nothing but this section is mapped like data that are only read: it is no text, and takes no
+    memory until the program makes it text."""
+    data = bytearray(path.read_bytes())
+    header = _HEADER.unpack_from(data)
+    found = next((s for s in read(path).sections if s.name == section), None)
+    if found is None:
+        return
+    for number in range(header[10]):
+        at = header[5] + number * _SEGMENT.size
+        kind, flags, offset, *addresses, filesz, memsz, align = _SEGMENT.unpack_from(data, at)
+        if kind == PT_LOAD and (offset, filesz) == (found.offset, found.size):
+            _SEGMENT.pack_into(data, at, kind, PF_R, offset, *addresses, filesz, memsz, align)
+            path.write_bytes(data)
 
 
 def add_sections(path: Path, sections: Mapping[str, bytes], remove: Iterable[str] = ()) -> None:

@@ -131,6 +131,7 @@ class _Link:
             words += [*map(str, image.extra_objects), str(use.runtime(self.compiler)), f"-Wl,--wrap={START}"]
             words += self.exports(opaque, image, work)
             words += ["-Wl,--no-gc-sections", "-ldl", "-pthread"]
+            words += self.resume_segment(work)
             with self.replacement() as program:
                 self.relink(words, program, work)
                 image.description.build = elf.seal(program, image.description.build)
@@ -141,6 +142,7 @@ class _Link:
                     elf.SECTION_DESCRIPTION: description,
                 }
                 elf.add_sections(program, sections, remove=[elf.SECTION_NOTES, elf.SECTION_UNIT])
+                elf.withhold_segment(program, elf.SECTION_RESUME)
                 if any(t.kind == args.STRIP for t in self.command.tokens):
                     process.check(["strip", "--strip-all", str(program)], f"strip {self.output}")
             progress.report("link", 1, 1)
@@ -321,6 +323,18 @@ class _Link:
             file.write_text(text, encoding="utf-8", errors="surrogateescape")
             words.append(f"-Wl,--dynamic-list={file}")
         return words
+
+    def resume_segment(self, work: Path) -> list[str]:
+        """The arguments that put the resume clones behind everything else, in a segment of their own.
+
+        Linkers that do not know INSERT leave them in the text.
+        """
+        if self.command.has("-fuse-ld=gold", "-fuse-ld=mold"):
+            return []
+        script = work / "resume.ld"
+        own = f"{elf.SECTION_RESUME} : ALIGN(CONSTANT(MAXPAGESIZE)) {{ *({elf.SECTION_RESUME}) }}"
+        script.write_text(f"SECTIONS {{ {own} }} INSERT AFTER .bss;\n")
+        return [f"-Wl,-T,{script}"]
 
     def relink(self, words: list[str], program: Path, work: Path) -> None:
         """The second link."""
