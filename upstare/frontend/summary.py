@@ -14,6 +14,7 @@ from upstare.frontend.nodes import Node, Parsed
 from upstare.frontend.source import SourceText
 from upstare.frontend.tables import Cursor
 from upstare.frontend.types import TypeTable, is_array
+from upstare.frontend.unused import unused_functions
 from upstare.model.description import AddressUse, PointerSource, Type
 
 
@@ -49,6 +50,7 @@ class FunctionFact:
     calls: list[CallFact]
     loops: list[LoopFact]
     labels: list[str]  # whose addresses are values, in the order of their numbers
+    unused: bool  # nothing in the unit can call it
 
 
 @dataclass
@@ -100,8 +102,9 @@ def summarise(parsed: Parsed, trees: list[FunctionTree], types: TypeTable) -> Un
                         values.add(node.name)
                     elif node.kind == "ref" and node.target_kind == "global":
                         _initialiser_use(parsed, summary, types, cursor, init, node)
+    unused = unused_functions(parsed, trees, values)
     for tree in trees:
-        _function(parsed, tree, summary, types)
+        _function(parsed, tree, summary, types, tree.name in unused)
         values.update(n.name for n in tree.values)
         for local in tree.locals.values():
             if local.target in tree.label_tables:
@@ -194,7 +197,7 @@ def _movable(tree: FunctionTree, node: Node) -> bool:
     return True
 
 
-def _function(parsed: Parsed, tree: FunctionTree, summary: UnitSummary, types: TypeTable) -> None:
+def _function(parsed: Parsed, tree: FunctionTree, summary: UnitSummary, types: TypeTable, unused: bool) -> None:
     source = parsed.source
     file, line = source.locate(tree.cursor.location.offset)
     calls = []
@@ -210,6 +213,7 @@ def _function(parsed: Parsed, tree: FunctionTree, summary: UnitSummary, types: T
         FunctionFact(
             tree.name, tree.static, tree.noreturn, tree.pinned, file, line, types.key(tree.cursor.type),
             types.key(tree.cursor.result_type), body_digest(parsed, tree), calls, loops, list(tree.label_numbers),
+            unused,
         )
     )  # fmt: skip
 

@@ -167,7 +167,7 @@ class Program:
 
     def _eligible(self, key: tuple[int, str]) -> bool:
         fact = self._functions[key]
-        return fact.pinned is None and (not fact.noreturn or key in self.lasting)
+        return fact.pinned is None and not fact.unused and (not fact.noreturn or key in self.lasting)
 
     def doomed(self, unit: int, call: CallFact) -> bool:
         """Whether a call is on a path that can only end in a call that soon ends the process or the thread."""
