@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import pickle
+import re
 import subprocess
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -19,6 +20,7 @@ from typing import TypeVar
 
 from transforms.decisions import Decisions
 from transforms.unit import UnitTransform
+from upstare.driver import elf
 from upstare.driver.cache import Cache
 from upstare.driver.compiler import ask
 from upstare.driver.options import for_recompile
@@ -34,7 +36,8 @@ from upstare.model.unit import Options, Unit
 from upstare.points.keep import keep_source
 
 ABI = 2
-DYNAMIC_LIST = "{ upstare_*; up$*; upe$*; ups$slot$*; };\n"
+SHARED_NAMES = ("upstare_", "up$", "upe$", "ups$slot$")  # how the names begin that all images of a process share
+DYNAMIC_LIST = "{ " + "".join(f"{name}*; " for name in SHARED_NAMES) + "};\n"
 
 T = TypeVar("T")
 Progress = Callable[[str, int, int], None]
@@ -57,14 +60,21 @@ class _Loaded:
     types: TypeTable
 
 
+# A parsed unit takes many times the memory of its text. Beyond this much text a worker reads a unit again when it
+# needs it again: a program of a thousand units must not take all memory.
+KEPT_BYTES = 48 << 20
+
 _loaded: dict[str, _Loaded] = {}
 
 
 def _load(unit: Unit) -> _Loaded:
-    if unit.digest not in _loaded:
-        parsed = Parsed(unit.text, unit.flags)
-        _loaded[unit.digest] = _Loaded(parsed, list(functions(parsed)), TypeTable())
-    return _loaded[unit.digest]
+    if unit.digest in _loaded:
+        return _loaded[unit.digest]
+    parsed = Parsed(unit.text, unit.flags)
+    loaded = _Loaded(parsed, list(functions(parsed)), TypeTable())
+    if sum(len(other.parsed.source.text) for other in _loaded.values()) + len(unit.text) <= KEPT_BYTES:
+        _loaded[unit.digest] = loaded
+    return loaded
 
 
 def _source_digest() -> str:
@@ -75,8 +85,9 @@ def _source_digest() -> str:
     digest = hashlib.sha256()
     for package in (transforms, upstare):
         assert package.__file__ is not None
-        for path in sorted(Path(package.__file__).parent.rglob("*.py")):
-            digest.update(path.read_bytes())
+        for path in sorted(Path(package.__file__).parent.rglob("*")):
+            if path.suffix in (".py", ".c"):
+                digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
@@ -114,7 +125,7 @@ def _build(unit: Unit, decisions: Decisions, release: str, work: str) -> _Built:
     transformed = UnitTransform(loaded.parsed, loaded.trees, loaded.types, decisions).run()
     source = Path(work) / f"{object_key[:16]}.i"
     target = source.with_suffix(".o")
-    source.write_bytes(transformed.text)
+    source.write_bytes(_visible(transformed.text) if decisions.shared else transformed.text)
     _compile(unit, source, target, decisions)
     result = _Built(cache.put(object_key, target), transformed.functions, transformed.pinned, loaded.types)
     cache.put(facts_key, pickle.dumps((result.functions, result.pinned, result.types)))
@@ -130,7 +141,7 @@ def _compile(unit: Unit, source: Path, target: Path, decisions: Decisions) -> No
         # What is called while frames come down must not be pushed over the arguments of the call before.
         command += ask(unit.compiler).room_for_arguments
     if decisions.shared:
-        command += ["-fPIC", "-fno-semantic-interposition"]
+        command += ["-fPIC", "-fno-semantic-interposition", "-fvisibility=default"]
     command += ["-x", "cpp-output", "-c", str(source), "-o", str(target)]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace")
     if done.returncode != 0:
@@ -146,6 +157,17 @@ def _compile(unit: Unit, source: Path, target: Path, decisions: Decisions) -> No
             for a in ("-R", s, "-R", f"{s}.*", "-R", f".rela{s}", "-R", f".rela{s}.*")
         ]
         subprocess.run(["objcopy", *drop, str(target)], check=True, capture_output=True)
+    else:
+        elf.expose(target, SHARED_NAMES)
+
+
+def _visible(text: bytes) -> bytes:
+    """The text of a unit of a patch, where nothing is hidden: it reaches the variables of the program by their names.
+
+    What a patch exports is up to the linker. The program itself keeps what the user says of visibility.
+    """
+    text = re.sub(rb'(visibility(?:__)?[ \t\n]*\([ \t\n]*)"(?:hidden|internal|protected)"', rb'\1"default"', text)
+    return re.sub(rb"(#[ \t]*pragma[ \t]+GCC[ \t]+visibility[ \t]+push[ \t]*\()[^)\n]*", rb"\1default", text)
 
 
 def _kept_object(unit: Unit, objects: Sequence[Path], work: Path) -> list[Path]:

@@ -220,6 +220,28 @@ def test_units_of_two_compilers(project: Project) -> None:
         project.compare()
 
 
+@pytest.mark.parametrize("line", ["-O2 -fvisibility=hidden", "-O2 -DHIDDEN"])
+def test_hidden_names_do_not_reach_libraries(project: Project, line: str) -> None:
+    """A library that has a function and a variable of the same names goes on using its own."""
+    (project.directory / "lib.c").write_text(
+        "int shared = 10;\nint hook(void) { return shared; }\nint call(void) { return hook() + shared; }\n"
+    )
+    (project.directory / "hides.c").write_text(
+        "#include <stdio.h>\n#ifdef HIDDEN\n#pragma GCC visibility push(hidden)\n#endif\nextern int shared;\n"
+        'int hook(void);\n#ifdef HIDDEN\n#pragma GCC visibility pop\n#endif\n__attribute__((visibility("default"))) '
+        "int call(void);\nint shared = 1000;\n"
+        "int hook(void) { int i; for (i = 0; i < 100; i++) shared += i > 98; return shared; }\n"
+        'int main(void) { int first = call(); printf("parts more %d %d\\n", first, hook()); return 0; }\n'
+    )
+    assert project.run("gcc", "-shared", "-fPIC", "lib.c", "-o", "libhooked.so").returncode == 0
+    flags = [*line.split(), "hides.c", "-L.", "-lhooked", f"-Wl,-rpath,{project.directory}"]
+    assert project.run("gcc", *flags, "-o", "plain").returncode == 0
+    assert project.run("./plain").stdout == "parts more 20 1001\n"
+    result = project.upstare(*flags, "-o", "program")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert project.run("./program").stdout == "parts more 20 1001\n"
+
+
 def test_no_shadow_stack_is_promised(project: Project) -> None:
     """A stack that is rebuilt does not fit the processor's copy of its return addresses."""
     project.built("-O2 -fcf-protection=full")

@@ -1,7 +1,8 @@
 """Update cases: start the old version, see it work, update, see the new version work and never the old one again.
 
 A case is a folder beside this file with ``old.c``, ``new.c`` and ``case.toml`` (and ``mapping.toml``,
-``transformers.c`` if the patch needs them). Its tables, each optional:
+``transformers.c`` if the patch needs them). ``compilers = true``: it runs with clang and between compilers, too. Its
+tables, each optional:
 
 ``[start]``     ``expect``: lines (regular expressions, in this order) before the update.
 ``[patch]``     ``exit``: exit code of ``upstare patch`` if it is not 0; ``reason``: what it says (each of a list).
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -29,12 +31,24 @@ from tests.support.process import Program, running
 
 HERE = Path(__file__).parent
 CASES = sorted(path.parent.name for path in HERE.glob("*/case.toml"))
-MODES: dict[str, dict[str, str]] = {
-    "default": {},
-    "strict": {"UPSTARE_POINTS": "strict"},
-    "flag": {"UPSTARE_SCHEME": "flag"},
+CLANG = {"UPSTARE_CC": "clang"}
+#: How the old and the new version are built.
+MODES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
+    "default": ({}, {}),
+    "strict": ({"UPSTARE_POINTS": "strict"}, {"UPSTARE_POINTS": "strict"}),
+    "flag": ({"UPSTARE_SCHEME": "flag"}, {"UPSTARE_SCHEME": "flag"}),
+    "clang": (CLANG, CLANG),
+    "gcc-to-clang": ({"UPSTARE_SCHEME": "flag"}, CLANG),
+    "clang-to-gcc": ({**CLANG, "UPSTARE_SCHEME": "trap"}, {}),
 }
+WITH_CLANG = [mode for mode, builds in MODES.items() if any("UPSTARE_CC" in build for build in builds)]
 CHOSEN = os.environ.get("UPSTARE_TEST_MODES", ",".join(MODES)).split(",")
+
+
+def runs() -> list[tuple[str, str]]:
+    """Each case in each mode; only those that ask for it with clang."""
+    cases = {name: tomllib.loads((HERE / name / "case.toml").read_text()) for name in CASES}
+    return [(n, m) for m in CHOSEN for n in CASES if m not in WITH_CLANG or cases[n].get("compilers")]
 
 
 def as_list(value: str | list[str] | None) -> list[str]:
@@ -81,14 +95,15 @@ def finish(step: dict[str, Any], program: Program) -> None:
         assert re.fullmatch(step["log"], program.log(), re.DOTALL), program.log()
 
 
-@pytest.mark.parametrize("mode", CHOSEN)
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(("name", "mode"), runs())
 def test_case(name: str, mode: str, tmp_path: Path) -> None:
+    if mode in WITH_CLANG and shutil.which("clang") is None:
+        pytest.skip("clang is not installed")
     folder = HERE / name
     case = tomllib.loads((folder / "case.toml").read_text())
     flags = [*C_FLAGS, *case.get("flags", [])]
-    old = build_file(folder / "old.c", tmp_path / "old" / "program", flags, MODES[mode])
-    new = build_file(folder / "new.c", tmp_path / "new" / "program", flags, MODES[mode])
+    old = build_file(folder / "old.c", tmp_path / "old" / "program", flags, MODES[mode][0])
+    new = build_file(folder / "new.c", tmp_path / "new" / "program", flags, MODES[mode][1])
     patch = tmp_path / "case.upatch"
     more = [
         part

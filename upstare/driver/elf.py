@@ -37,6 +37,9 @@ _SECTION = struct.Struct("<IIQQQQIIQQ")
 _SEGMENT = struct.Struct("<IIQQQQQQ")
 _SYMBOL = struct.Struct("<IBBHQQ")
 
+_OTHER = 5  # where the visibility is in a symbol
+_VISIBILITY = 3
+
 # What reading bytes that say something impossible raises.
 _DAMAGE = (struct.error, IndexError, ValueError, OverflowError)
 
@@ -274,6 +277,24 @@ def withhold_segment(path: Path, section: str) -> None:
         if kind == PT_LOAD and (offset, filesz) == (found.offset, found.size):
             _SEGMENT.pack_into(data, at, kind, PF_R, offset, *addresses, filesz, memsz, align)
             path.write_bytes(data)
+
+
+def expose(path: Path, beginnings: tuple[str, ...]) -> None:
+    """No symbol of the object whose name begins like this is hidden: the linker may export it."""
+    file = read(path)
+    data = bytearray(file.data)
+    for section in file.sections:
+        if section.name != ".symtab":
+            continue
+        names = file.sections[section.link].offset
+        for at in range(section.offset, section.offset + section.size, _SYMBOL.size):
+            name, info, other, *_ = _SYMBOL.unpack_from(data, at)
+            end = data.index(b"\0", names + name)
+            if other & _VISIBILITY and info >> 4 != STB_LOCAL:
+                if data[names + name : end].decode(errors="surrogateescape").startswith(beginnings):
+                    data[at + _OTHER] = other & ~_VISIBILITY
+    if data != file.data:
+        path.write_bytes(data)
 
 
 def add_sections(path: Path, sections: Mapping[str, bytes], remove: Iterable[str] = ()) -> None:

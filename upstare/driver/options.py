@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-# Said last, so that they win: variables are shared between images by name, stacks are walked by unwind tables.
-_LAST = ("-w", "-fvisibility=default", "-fno-lto", "-fasynchronous-unwind-tables")
+# Said last, so that they win: stacks are walked by unwind tables.
+_LAST = ("-w", "-fno-lto", "-fasynchronous-unwind-tables")
 
 _SHADOW = "it keeps its own record of the stack or of memory, which does not follow a stack that is rebuilt"
 _COUNTERS = "its counters and its notes would be those of the transformed text"
