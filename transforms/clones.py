@@ -108,7 +108,7 @@ class Printer:
         if not isinstance(s, ir.Block):
             self.at(s.offset)
         match s:
-            case ir.Simple():
+            case ir.Simple() | ir.AsmJump():
                 self.put(self.render(s.expr) + "; ")
             case ir.Declare():
                 self._declare(s)

@@ -185,6 +185,14 @@ class Jump(Statement):
 
 
 @dataclass(eq=False)
+class AsmJump(Statement):
+    """``asm goto``: goes on behind it or at one of ``labels``."""
+
+    expr: Expr
+    labels: list[str]
+
+
+@dataclass(eq=False)
 class ComputedJump(Statement):
     """``goto *expr``, to any of ``labels``."""
 

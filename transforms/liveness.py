@@ -91,6 +91,8 @@ class Liveness:
                 if s.kind == "goto":
                     return self.labels.get(s.name, _NONE)
                 return on_break if s.kind == "break" else on_continue
+            case ir.AsmJump():
+                return self._expr(s.expr, out.union(*(self.labels.get(name, _NONE) for name in s.labels)))
             case ir.ComputedJump():
                 return self._expr(s.expr, _NONE.union(*(self.labels.get(name, _NONE) for name in s.labels)))
             case ir.Return():

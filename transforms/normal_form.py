@@ -20,7 +20,7 @@ from clang.cindex import TypeKind
 from transforms import ir
 from transforms.cleanups import Cleanups, without_attribute
 from transforms.expressions import strip
-from transforms.labels import LABEL_INDEX, LABEL_INDEX_END
+from transforms.labels import LABEL_INDEX, LABEL_INDEX_END, asm_labels
 from transforms.temporaries import Temporary, c_type, has_constant_member, spelling
 from upstare.frontend.functions import Local, own_table
 from upstare.frontend.nodes import Node
@@ -105,6 +105,9 @@ class NormalForm(Cleanups):
         return []
 
     def _s_asm(self, node: Node) -> list[ir.Statement]:
+        labels = asm_labels(self.source, node)
+        if labels:
+            return [ir.AsmJump(node.start, self.expr(node), labels)]
         return [ir.Simple(node.start, self.expr(node))]
 
     def _s_decl(self, node: Node) -> list[ir.Statement]:
@@ -267,9 +270,14 @@ class NormalForm(Cleanups):
         """Where jumps to a label or case come from (offsets)."""
         nodes = self.tree.body.walk()
         if mark.kind == "label":
-            return [n.start for n in nodes if n.kind == "igoto" or (n.kind == "goto" and n.name == mark.name)]
+            return [n.start for n in nodes if self._may_jump(n, mark.name)]
         around = [n.start for n in nodes if n.kind == "switch" and n.start <= mark.offset < n.end]
         return [max(around)] if around else []
+
+    def _may_jump(self, node: Node, label: str) -> bool:
+        if node.kind == "asm":
+            return label in asm_labels(self.source, node)
+        return node.kind == "igoto" or (node.kind == "goto" and node.name == label)
 
     def _s_goto(self, node: Node) -> list[ir.Statement]:
         return [*self.leave_to(node.start, node.name), ir.Jump(node.start, "goto", node.name)]

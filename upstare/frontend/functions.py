@@ -81,6 +81,7 @@ class FunctionTree:
     pinned: str | None = None
     label_tables: set[int] = field(default_factory=set)  # static locals that only `goto *table[i]` reads
     label_numbers: dict[str, int] = field(default_factory=dict)  # labels whose address goes anywhere else
+    local_label: str | None = None  # one of these that has no meaning outside its block: then none has a number
 
     def parent(self, node: Node) -> Node | None:
         """The enclosing node of a node of this function."""
@@ -115,7 +116,7 @@ def _tree(parsed: Parsed, cursor: Cursor, start: int, end: int, body: Node) -> F
     _variables(tree)
     _uses(parsed, tree)
     _loops(parsed, tree)
-    _labels(tree)
+    _labels(parsed, tree)
     last = tail_calls(tree)
     for call in tree.calls:
         call.tail = id(call.node) in last
@@ -385,7 +386,7 @@ def _bound(tree: FunctionTree, loop: Node) -> str:
     return ""
 
 
-def _labels(tree: FunctionTree) -> None:
+def _labels(parsed: Parsed, tree: FunctionTree) -> None:
     """How label addresses are used, in a function that jumps to them.
 
     A table that is never changed and only read by ``goto *table[i]`` belongs to each clone alone. All other label
@@ -405,6 +406,9 @@ def _labels(tree: FunctionTree) -> None:
     for node in tree.body.walk():
         if node.kind == "addrlabel" and not _in_table(tree, node) and node.name not in tree.label_numbers:
             tree.label_numbers[node.name] = len(tree.label_numbers) + 1
+    tree.local_label = next((name for name in tree.label_numbers if _local_label(parsed, tree, name)), None)
+    if tree.local_label is not None:
+        tree.label_numbers.clear()
 
 
 def _holds_label(node: Node) -> bool:
@@ -467,7 +471,7 @@ def _why_pinned(parsed: Parsed, tree: FunctionTree) -> str | None:
         return f"{where(pragma.start(1))}: {tree.name}: #pragma {pragma.group(1).decode()} inside a function"
     for node in tree.body.walk():
         problem = ""
-        if node.kind == "addrlabel" and node.name in tree.label_numbers and _local_label(parsed, tree, node.name):
+        if node.kind == "addrlabel" and node.name == tree.local_label:
             problem = f"the address of {node.name}, a label that is local to a block, is stored"
         elif node.kind == "var" and is_variable_array(node.type):
             problem = "variable-length array"
@@ -479,8 +483,6 @@ def _why_pinned(parsed: Parsed, tree: FunctionTree) -> str | None:
                 problem = f"{callee.name}"
             elif callee is not None and callee.name in _SETJMP and _many_buffers(tree, node):
                 problem = f"{callee.name} in a loop, on one buffer after the other"
-        elif node.kind == "asm" and b"goto" in parsed.source.text[node.start : node.start + 40]:
-            problem = "asm goto"
         if problem:
             return f"{where(node.start)}: {tree.name}: {problem}"
     return None

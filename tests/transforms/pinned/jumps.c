@@ -1,0 +1,22 @@
+/* Jumps that cannot be followed. */
+#include <setjmp.h>
+#include <unistd.h>
+static int id(int x) { return x; }
+static void done(int *p) { id(*p); }
+static int many(int n) {
+  jmp_buf at[3];
+  for (int i = 0; i < 3; i++)
+    if (setjmp(at[i]) != 0) return id(n);  // pinned: many: _setjmp in a loop, on one buffer after the other
+  return id(n) + 1;
+}
+static int leaves(int n) {  // pinned: leaves: the front end does not understand it: cannot jump from this asm goto
+  { int x __attribute__((cleanup(done))) = id(n); if (0) __asm__ goto("" : : : : out); }
+out: return id(n);
+}
+static int local_label(int n) {
+  void *at = 0;
+  { __label__ here; at = &&here; if (n > 5) goto *at; here: id(n); }  // pinned: local_label: the address of here, a label that is local to a block, is stored
+  return id(n);
+}
+static int forks(void) { if (vfork() == 0) _exit(id(0)); return id(1); }  // pinned: forks: vfork
+int main(void) { return many(1) + leaves(2) + local_label(3) + forks() != 2 + 2 + 3 + 1; }
