@@ -46,7 +46,7 @@ __upstare_own(const unsigned char *slot, void *own, unsigned long size)
 typedef unsigned long __upstare_jump[9];
 static __inline__ __attribute__((__always_inline__, __unused__)) void
 __upstare_jumped(volatile unsigned long *record, int again)
-{ for (int i = 0; !again && i < 8; i++) record[1 + i] = ((unsigned long *)record[0])[i]; }
+{ if (!again) __builtin_memcpy((void *)(record + 1), (void *)record[0], 64); }
 """
 
 
