@@ -27,7 +27,8 @@ class Compiler:
 
     @property
     def takes_traps(self) -> bool:
-        """Whether the points of the trap scheme compile: clang has no ``asm goto`` with such operands."""
+        """Whether traps are its default scheme. clang compiles them too, but puts every operand into memory first: that
+        costs more than the test of a flag."""
         return self.x86_64 and not self.clang
 
     @property
