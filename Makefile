@@ -10,7 +10,7 @@ demo: $(VENV)/ready
 
 # With STATUS=FILE the exit code of pytest goes there, and its summary stays the last line whatever it is.
 test: lint
-	$(RUN) -m pytest $(if $(STATUS),; echo $$? >$(STATUS))
+	$(RUN) -m pytest -n auto --dist worksteal $(if $(STATUS),; echo $$? >$(STATUS))
 
 bench: $(VENV)/ready
 	$(RUN) -m pytest bench --benchmark-only
