@@ -14,7 +14,7 @@ import re
 import subprocess
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -30,7 +30,7 @@ from upstare.frontend.functions import FunctionTree, functions
 from upstare.frontend.nodes import Parsed
 from upstare.frontend.summary import UnitSummary, summarise
 from upstare.frontend.types import TypeTable
-from upstare.model.description import FORMAT, Description, Function, Loop, OpaqueCall, UnitInfo, Variable
+from upstare.model.description import FORMAT, Description, Function, Loop, OpaqueCall, Type, UnitInfo, Variable
 from upstare.model.program import Program, function_id, redirect_lists
 from upstare.model.unit import Options, Unit
 from upstare.points.keep import keep_source
@@ -106,33 +106,54 @@ def _summarise(unit: Unit, release: str) -> UnitSummary:
 
 @dataclass
 class _Built:
-    object: Path
     functions: dict[str, Function]
     pinned: dict[str, str]
-    types: TypeTable = field(default_factory=TypeTable)
+    types: dict[str, Type]
 
 
-def _build(unit: Unit, decisions: Decisions, release: str, work: str) -> _Built:
+def _key(what: str, unit: Unit, decisions: Decisions, release: str) -> str:
+    return hashlib.sha256(f"{what} {release} {unit.digest} {decisions.key()}".encode()).hexdigest()
+
+
+def _text(unit: Unit, decisions: Decisions, release: str, work: str) -> Path:
+    """Where the transformed text of a unit is on its way to the compiler."""
+    return Path(work) / f"{_key('object', unit, decisions, release)[:16]}.i"
+
+
+def _transform(unit: Unit, decisions: Decisions, release: str, work: str) -> _Built:
+    """What the transform finds out about a unit. Its text waits for :func:`_object`, if it is new."""
     cache = Cache()
-    base = f"{release} {unit.digest} {decisions.key()}"
-    object_key = hashlib.sha256(f"object {base}".encode()).hexdigest()
-    facts_key = hashlib.sha256(f"facts {base}".encode()).hexdigest()
-    found, facts = cache.get(object_key), cache.get(facts_key)
-    if found is not None and facts is not None:
-        names, pinned, types = pickle.loads(facts.read_bytes())
-        return _Built(found, names, pinned, types)
+    key = _key("facts", unit, decisions, release)
+    found = cache.get(key)
+    if found is not None:
+        result: _Built = pickle.loads(found.read_bytes())
+        return result
     loaded = _load(unit)
     transformed = UnitTransform(loaded.parsed, loaded.trees, loaded.types, decisions).run()
-    source = Path(work) / f"{object_key[:16]}.i"
+    _text(unit, decisions, release, work).write_bytes(transformed.text)
+    result = _Built(transformed.functions, transformed.pinned, loaded.types.types)
+    cache.put(key, pickle.dumps(result))
+    return result
+
+
+def _object(unit: Unit, decisions: Decisions, release: str, work: str) -> Path:
+    """The object of a transformed unit."""
+    cache = Cache()
+    key = _key("object", unit, decisions, release)
+    found = cache.get(key)
+    if found is not None:
+        return found
+    source = _text(unit, decisions, release, work)
+    if not source.exists():
+        loaded = _load(unit)
+        source.write_bytes(UnitTransform(loaded.parsed, loaded.trees, loaded.types, decisions).run().text)
     target = source.with_suffix(".o")
-    source.write_bytes(_visible(transformed.text) if decisions.shared else transformed.text)
     _compile(unit, source, target, decisions)
-    result = _Built(cache.put(object_key, target), transformed.functions, transformed.pinned, loaded.types)
-    cache.put(facts_key, pickle.dumps((result.functions, result.pinned, result.types)))
+    kept = cache.put(key, target)
     if not os.environ.get("UPSTARE_KEEP"):
         source.unlink()
     target.unlink(missing_ok=True)
-    return result
+    return kept
 
 
 def _compile(unit: Unit, source: Path, target: Path, decisions: Decisions) -> None:
@@ -185,13 +206,17 @@ def _kept_object(unit: Unit, objects: Sequence[Path], work: Path) -> list[Path]:
 
 
 class _Workers:
-    """One single-process pool per core; a unit always goes to the same one."""
+    """One single-process pool per core; a unit always goes to the same one. Where one is enough, it is this process."""
 
     def __init__(self, count: int) -> None:
-        self._pools = [ProcessPoolExecutor(max_workers=1) for _ in range(count)]
+        self._pools = [ProcessPoolExecutor(max_workers=1) for _ in range(count)] if count > 1 else []
 
     def submit(self, index: int, call: Callable[..., T], *args: object) -> Future[T]:
-        return self._pools[index % len(self._pools)].submit(call, *args)
+        if self._pools:
+            return self._pools[index % len(self._pools)].submit(call, *args)
+        done: Future[T] = Future()
+        done.set_result(call(*args))
+        return done
 
     def close(self) -> None:
         for pool in self._pools:
@@ -230,21 +255,22 @@ def build_image(
                         fixed_room=not ask(unit.compiler).clang)  # fmt: skip
                 for i, unit in enumerate(units)
             ]
-            built_futures = [
-                workers.submit(i, _build, unit, decisions[i], release, str(work)) for i, unit in enumerate(units)
+            transformed = [
+                workers.submit(i, _transform, unit, decisions[i], release, str(work)) for i, unit in enumerate(units)
             ]
-            built = []
-            for index, result in enumerate(built_futures):
-                built.append(result.result())
-                report("transforming", index + 1, len(units))
+            built = [future.result() for future in transformed]
             if not _pin_more(summaries, built):
                 break
+        compiled = [workers.submit(i, _object, unit, decisions[i], release, str(work)) for i, unit in enumerate(units)]
+        objects = {}
+        for index, (unit, path) in enumerate(zip(units, compiled, strict=True)):
+            objects[unit.digest] = path.result()
+            report("transforming", index + 1, len(units))
     finally:
         workers.close()
-    sources = _sources_digest(units, merged.names, options, release)
+    sources = _sources_digest(units, summaries, merged.names, options, release)
     description = _describe(units, summaries, built, merged, options, link_args, program, version, build or sources)
     description.sources = sources
-    objects = {unit.digest: b.object for unit, b in zip(units, built, strict=True)}
     extra = [_image_object(units[0], description, work, options)]
     extra += _kept_object(units[0], sorted(set(objects.values())), work)
     return Image(objects, extra, description)
@@ -261,14 +287,12 @@ def _pin_more(summaries: list[UnitSummary], built: list[_Built]) -> bool:
     return changed
 
 
-def _sources_digest(units: Sequence[Unit], names: list[str], options: Options, release: str) -> str:
+def _sources_digest(
+    units: Sequence[Unit], summaries: Sequence[UnitSummary], names: list[str], options: Options, release: str
+) -> str:
     digest = hashlib.sha256(release.encode())
-    from upstare.frontend.source import SourceText
-
-    for unit, name in sorted(zip(units, names, strict=True), key=lambda p: p[1]):
-        text = SourceText(unit.text)
-        plain = text.flat(0, len(unit.text)).encode("utf-8", "surrogateescape")
-        digest.update(json.dumps([name, list(unit.flags), hashlib.sha256(plain).hexdigest()]).encode())
+    for name, unit, summary in sorted(zip(names, units, summaries, strict=True), key=lambda p: p[0]):
+        digest.update(json.dumps([name, list(unit.flags), summary.text]).encode())
     digest.update(json.dumps([options.scheme, options.placement, ABI]).encode())
     return digest.hexdigest()
 
@@ -284,7 +308,7 @@ def _describe(
     for index, (unit, summary, made) in enumerate(zip(units, summaries, built, strict=True)):
         name = merged.names[index]
         result.units.append(UnitInfo(name, unit.path, list(unit.flags), list(unit.compiler), unit.digest))
-        for types in (summary.types, made.types.types):
+        for types in (summary.types, made.types):
             for key, kind in types.items():
                 if key not in result.types or not result.types[key].complete:
                     result.types[key] = kind

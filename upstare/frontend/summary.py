@@ -72,6 +72,7 @@ class VariableFact:
 
 @dataclass
 class UnitSummary:
+    text: str = ""  # SHA-256 of the text without line markers
     functions: list[FunctionFact] = field(default_factory=list)
     variables: list[VariableFact] = field(default_factory=list)
     values: list[str] = field(default_factory=list)  # functions whose address is used
@@ -85,8 +86,9 @@ class UnitSummary:
 
 def summarise(parsed: Parsed, trees: list[FunctionTree], types: TypeTable) -> UnitSummary:
     """The facts of one unit."""
-    summary = UnitSummary()
     source = parsed.source
+    plain = source.flat(0, len(source.text)).encode("utf-8", "surrogateescape")
+    summary = UnitSummary(hashlib.sha256(plain).hexdigest())
     values: set[str] = set()
     for cursor in parsed.top:
         if cursor.kind == CursorKind.FUNCTION_DECL:

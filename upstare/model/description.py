@@ -12,7 +12,6 @@ Words: a *slot* is a variable in the frame data of a function; a *point* is an u
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import struct
 from dataclasses import dataclass, field
@@ -216,7 +215,7 @@ def _revive(cls: Any, data: dict[str, Any]) -> Any:
 
 def to_json(description: Description) -> bytes:
     """The description as JSON (UTF-8)."""
-    return json.dumps(dataclasses.asdict(description), separators=(",", ":")).encode()
+    return json.dumps(description, default=vars, separators=(",", ":")).encode()
 
 
 def from_json(data: bytes) -> Description:
