@@ -41,4 +41,27 @@ ups_cp_stop:
         ret
         .cfi_endproc
         .size   ups_cp_syscall, . - ups_cp_syscall
+
+/*
+ * long ups_cp_quick(long a, long b, long c, long d, long e, long f, long number, const volatile uint32_t *stop);
+ *
+ * The same with one test, for the first issue of a call: a handler that runs before it does not end it.
+ */
+        .globl  ups_cp_quick, ups_cp_quick_begin, ups_cp_quick_end
+        .hidden ups_cp_quick, ups_cp_quick_begin, ups_cp_quick_end
+        .type   ups_cp_quick, @function
+        .p2align 4
+ups_cp_quick:
+        .cfi_startproc
+        movq    %rcx, %r10
+        movq    8(%rsp), %rax
+        movq    16(%rsp), %rcx
+ups_cp_quick_begin:
+        cmpl    $0, (%rcx)
+        jne     ups_cp_stop
+        syscall
+ups_cp_quick_end:
+        ret
+        .cfi_endproc
+        .size   ups_cp_quick, . - ups_cp_quick
         .section .note.GNU-stack, "", @progbits

@@ -61,14 +61,15 @@ static const volatile uint32_t never;
 
 /* ---- Handlers -------------------------------------------------------------------------------------------------------- */
 
-extern const char ups_cp_begin[], ups_cp_end[], ups_cp_stop[];
+extern const char ups_cp_begin[], ups_cp_end[], ups_cp_stop[], ups_cp_quick_begin[], ups_cp_quick_end[];
 
 enum ups_place ups_blocking_classify(const void *context) {
   const ucontext_t *machine = context;
   uintptr_t pc = (uintptr_t)machine->uc_mcontext.gregs[REG_RIP];
-  if (pc >= (uintptr_t)ups_cp_begin && pc < (uintptr_t)ups_cp_end)
+  if ((pc >= (uintptr_t)ups_cp_begin && pc < (uintptr_t)ups_cp_end) ||
+      (pc >= (uintptr_t)ups_cp_quick_begin && pc < (uintptr_t)ups_cp_quick_end))
     return UPS_PLACE_BEFORE;
-  if (pc != (uintptr_t)ups_cp_end)
+  if (pc != (uintptr_t)ups_cp_end && pc != (uintptr_t)ups_cp_quick_end)
     return UPS_PLACE_ELSEWHERE;
   return machine->uc_mcontext.gregs[REG_RAX] == -EINTR ? UPS_PLACE_INTERRUPTED : UPS_PLACE_DONE;
 }
@@ -162,9 +163,7 @@ long ups_call_cut(struct ups_call *call) {
 
 bool ups_call_is_quiet(void) { return ups_call_quiet(); }
 
-long ups_call_return(long result) {
-  if (__builtin_expect(result >= 0, 1))
-    return result;
+long ups_call_fail(long result) {
   if (result == UPS_CP_UNROLLED)
     return 0;
   errno = (int)-result;
@@ -179,6 +178,13 @@ long ups_call_run(struct ups_call *call) {
     return 0;
   }
   return operations[call->op].run(call);
+}
+
+long ups_call_again(struct ups_call *call) { return operations[call->op].run(call); }
+
+long ups_call_go_on(struct ups_call *call) {
+  long result = stopped(call);
+  return result == UPS_CP_STOPPED ? ups_call_again(call) : ups_call_return(result);
 }
 
 long ups_blocking_resume(void) {

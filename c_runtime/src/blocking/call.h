@@ -110,11 +110,20 @@ long ups_call_cut(struct ups_call *call);
 /* Runs a begun call; before anything is done it is a point (under the storm it may be taken apart there). */
 long ups_call_run(struct ups_call *call);
 
+/* Runs a call whose first issue was made elsewhere: left without a result (go_on: parks if that is wanted), or with a
+ * part of it (again). What the C function returns. */
+long ups_call_go_on(struct ups_call *call);
+long ups_call_again(struct ups_call *call);
+
 /* quiet.h's check, for files that cannot include the core's header. */
 bool ups_call_is_quiet(void);
 
+long ups_call_fail(long result);
+
 /* -errno to -1 and errno; UPS_CP_UNROLLED to 0. */
-long ups_call_return(long result);
+static inline long ups_call_return(long result) {
+  return __builtin_expect(result >= 0, 1) ? result : ups_call_fail(result);
+}
 
 /* Begins a call: the description is empty but for the arguments, which are the caller's to fill in: as many as the table
  * in call.c says. The others are left as they are, for speed; the frame has zeros there. */

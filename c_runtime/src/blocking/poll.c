@@ -4,7 +4,7 @@
  * A timeout is made absolute at the start; what is left of it is worked out for each further issue. `state` is 0 for the
  * first issue, which is made just as it was asked for.
  */
-#include "call.h"
+#include "quick.h"
 
 #include <poll.h>
 #include <sys/epoll.h>
@@ -121,6 +121,13 @@ long ups_run_epoll_wait(struct ups_call *call) { return wait_events(call, SYS_ep
 long ups_run_epoll_pwait(struct ups_call *call) { return wait_events(call, SYS_epoll_pwait); }
 
 int upstare_poll(struct pollfd *descriptors, nfds_t count, int timeout) {
+  struct ups_quick quick;
+  bool tried = ups_quick_possible();
+  if (__builtin_expect(tried, 1)) {
+    long result = ups_quick_issue(&quick, SYS_poll, (long)descriptors, (long)count, timeout, 0, 0, 0);
+    if (__builtin_expect(result != UPS_CP_STOPPED, 1))
+      return (int)ups_call_return(result);
+  }
   struct ups_call call;
   ups_call_begin(&call, UPS_OP_POLL, UPS_INTERRUPTS);
   call.argument[0] = (long)descriptors;
@@ -128,7 +135,8 @@ int upstare_poll(struct pollfd *descriptors, nfds_t count, int timeout) {
   call.argument[2] = timeout;
   if (timeout > 0)
     set_timeout(&call, ups_time_of_ms(timeout));
-  return (int)ups_call_run(&call);
+  call.state = tried;
+  return (int)(tried ? ups_quick_go_on(&call, &quick) : ups_call_run(&call));
 }
 
 int upstare_ppoll(struct pollfd *descriptors, nfds_t count, const struct timespec *timeout, const sigset_t *mask) {
@@ -193,9 +201,17 @@ static void begin_events(struct ups_call *call, enum ups_op op, int fd, struct e
 }
 
 int upstare_epoll_wait(int fd, struct epoll_event *events, int count, int timeout) {
+  struct ups_quick quick;
+  bool tried = ups_quick_possible();
+  if (__builtin_expect(tried, 1)) {
+    long result = ups_quick_issue(&quick, SYS_epoll_wait, fd, (long)events, count, timeout, 0, 0);
+    if (__builtin_expect(result != UPS_CP_STOPPED, 1))
+      return (int)ups_call_return(result);
+  }
   struct ups_call call;
   begin_events(&call, UPS_OP_EPOLL_WAIT, fd, events, count, timeout);
-  return (int)ups_call_run(&call);
+  call.state = tried;
+  return (int)(tried ? ups_quick_go_on(&call, &quick) : ups_call_run(&call));
 }
 
 int upstare_epoll_pwait(int fd, struct epoll_event *events, int count, int timeout, const sigset_t *mask) {

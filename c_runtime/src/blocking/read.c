@@ -1,6 +1,7 @@
 /*
  * read, readv, recv, recvfrom, recvmsg, recvmmsg.
  */
+#include "quick.h"
 #include "transfer.h"
 
 #define ERESTARTSYS 512 /* of the kernel; meant to stay inside it */
@@ -101,23 +102,45 @@ long ups_run_recvmmsg(struct ups_call *call) {
 }
 
 ssize_t upstare_read(int fd, void *buffer, size_t size) {
+  struct ups_quick quick;
+  bool tried = ups_quick_possible();
+  if (__builtin_expect(tried, 1)) {
+    long result = ups_quick_issue(&quick, SYS_read, fd, (long)buffer, (long)size, 0, 0, 0);
+    if (__builtin_expect(result != UPS_CP_STOPPED, 1))
+      return ups_call_return(result);
+  }
   struct ups_call call;
   ups_transfer_begin(&call, UPS_OP_READ, fd);
   call.argument[1] = (long)buffer;
   call.argument[2] = (long)size;
-  return ups_call_run(&call);
+  return tried ? ups_quick_go_on(&call, &quick) : ups_call_run(&call);
 }
 
 ssize_t upstare_readv(int fd, const struct iovec *vector, int count) {
+  struct ups_quick quick;
+  bool tried = ups_quick_possible();
+  if (__builtin_expect(tried, 1)) {
+    long result = ups_quick_issue(&quick, SYS_readv, fd, (long)vector, count, 0, 0, 0);
+    if (__builtin_expect(result != UPS_CP_STOPPED, 1))
+      return ups_call_return(result);
+  }
   struct ups_call call;
   ups_transfer_begin(&call, UPS_OP_READV, fd);
   call.argument[1] = (long)vector;
   call.argument[2] = count;
-  return ups_call_run(&call);
+  return tried ? ups_quick_go_on(&call, &quick) : ups_call_run(&call);
 }
 
 ssize_t upstare_recvfrom(int fd, void *restrict buffer, size_t size, int flags, __SOCKADDR_ARG address,
                          socklen_t *restrict length) {
+  struct ups_quick quick;
+  bool tried = ups_quick_possible() && !waits_for_all(flags);
+  if (__builtin_expect(tried, 1)) {
+    long result = ups_quick_issue(&quick, SYS_recvfrom, fd, (long)buffer, (long)size, flags, (long)address.__sockaddr__,
+                                  (long)length);
+    if (__builtin_expect(result != UPS_CP_STOPPED, 1))
+      return ups_call_return(result);
+  }
   struct ups_call call;
   ups_transfer_begin(&call, UPS_OP_RECVFROM, fd);
   call.argument[1] = (long)buffer;
@@ -125,7 +148,7 @@ ssize_t upstare_recvfrom(int fd, void *restrict buffer, size_t size, int flags, 
   call.argument[3] = flags;
   call.argument[4] = (long)address.__sockaddr__;
   call.argument[5] = (long)length;
-  return ups_call_run(&call);
+  return tried ? ups_quick_go_on(&call, &quick) : ups_call_run(&call);
 }
 
 ssize_t upstare_recv(int fd, void *buffer, size_t size, int flags) {
@@ -133,11 +156,18 @@ ssize_t upstare_recv(int fd, void *buffer, size_t size, int flags) {
 }
 
 ssize_t upstare_recvmsg(int fd, struct msghdr *message, int flags) {
+  struct ups_quick quick;
+  bool tried = ups_quick_possible() && !waits_for_all(flags);
+  if (__builtin_expect(tried, 1)) {
+    long result = ups_quick_issue(&quick, SYS_recvmsg, fd, (long)message, flags, 0, 0, 0);
+    if (__builtin_expect(result != UPS_CP_STOPPED, 1))
+      return ups_call_return(result);
+  }
   struct ups_call call;
   ups_transfer_begin(&call, UPS_OP_RECVMSG, fd);
   call.argument[1] = (long)message;
   call.argument[2] = flags;
-  return ups_call_run(&call);
+  return tried ? ups_quick_go_on(&call, &quick) : ups_call_run(&call);
 }
 
 int upstare_recvmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags, struct timespec *timeout) {

@@ -5,6 +5,7 @@
  * the program sees one write. If the rest fails, what was written is the answer, and as with one write there is no
  * SIGPIPE then (on sockets; on pipes the kernel itself sends one).
  */
+#include "quick.h"
 #include "transfer.h"
 
 #include <unistd.h>
@@ -137,24 +138,62 @@ long ups_run_sendmmsg(struct ups_call *call) {
   }
 }
 
+/* Is there more to do: nothing was answered, or perhaps less than was wanted because a signal of ours cut it short? */
+static inline bool was_left(long result) {
+  return result == UPS_CP_STOPPED || (result > 0 && ups_cp_place == UPS_PLACE_DONE);
+}
+
 ssize_t upstare_write(int fd, const void *buffer, size_t size) {
+  struct ups_quick quick;
+  bool tried = ups_quick_possible();
+  long result = UPS_CP_STOPPED;
+  if (__builtin_expect(tried, 1)) {
+    result = ups_quick_issue(&quick, SYS_write, fd, (long)buffer, (long)size, 0, 0, 0);
+    if (__builtin_expect(!was_left(result), 1))
+      return ups_call_return(result);
+  }
   struct ups_call call;
   ups_transfer_begin(&call, UPS_OP_WRITE, fd);
   call.argument[1] = (long)buffer;
   call.argument[2] = (long)size;
-  return ups_call_run(&call);
+  if (!tried)
+    return ups_call_run(&call);
+  if (result == UPS_CP_STOPPED)
+    return ups_quick_go_on(&call, &quick);
+  return ups_quick_rest(&call, &quick, result, size, size);
 }
 
 ssize_t upstare_writev(int fd, const struct iovec *vector, int count) {
+  struct ups_quick quick;
+  bool tried = ups_quick_possible();
+  long result = UPS_CP_STOPPED;
+  if (__builtin_expect(tried, 1)) {
+    result = ups_quick_issue(&quick, SYS_writev, fd, (long)vector, count, 0, 0, 0);
+    if (__builtin_expect(!was_left(result), 1))
+      return ups_call_return(result);
+  }
   struct ups_call call;
   ups_transfer_begin(&call, UPS_OP_WRITEV, fd);
   call.argument[1] = (long)vector;
   call.argument[2] = count;
-  return ups_call_run(&call);
+  if (!tried)
+    return ups_call_run(&call);
+  if (result == UPS_CP_STOPPED)
+    return ups_quick_go_on(&call, &quick);
+  return ups_quick_rest(&call, &quick, result, 0, ups_vector_size(vector, (size_t)count));
 }
 
 ssize_t upstare_sendto(int fd, const void *buffer, size_t size, int flags, __CONST_SOCKADDR_ARG address,
                        socklen_t length) {
+  struct ups_quick quick;
+  bool tried = ups_quick_possible();
+  long result = UPS_CP_STOPPED;
+  if (__builtin_expect(tried, 1)) {
+    result = ups_quick_issue(&quick, SYS_sendto, fd, (long)buffer, (long)size, flags, (long)address.__sockaddr__,
+                             (long)length);
+    if (__builtin_expect(!was_left(result), 1))
+      return ups_call_return(result);
+  }
   struct ups_call call;
   ups_transfer_begin(&call, UPS_OP_SENDTO, fd);
   call.argument[1] = (long)buffer;
@@ -162,7 +201,11 @@ ssize_t upstare_sendto(int fd, const void *buffer, size_t size, int flags, __CON
   call.argument[3] = flags;
   call.argument[4] = (long)address.__sockaddr__;
   call.argument[5] = length;
-  return ups_call_run(&call);
+  if (!tried)
+    return ups_call_run(&call);
+  if (result == UPS_CP_STOPPED)
+    return ups_quick_go_on(&call, &quick);
+  return ups_quick_rest(&call, &quick, result, size, size);
 }
 
 ssize_t upstare_send(int fd, const void *buffer, size_t size, int flags) {
@@ -170,11 +213,23 @@ ssize_t upstare_send(int fd, const void *buffer, size_t size, int flags) {
 }
 
 ssize_t upstare_sendmsg(int fd, const struct msghdr *message, int flags) {
+  struct ups_quick quick;
+  bool tried = ups_quick_possible();
+  long result = UPS_CP_STOPPED;
+  if (__builtin_expect(tried, 1)) {
+    result = ups_quick_issue(&quick, SYS_sendmsg, fd, (long)message, flags, 0, 0, 0);
+    if (__builtin_expect(!was_left(result), 1))
+      return ups_call_return(result);
+  }
   struct ups_call call;
   ups_transfer_begin(&call, UPS_OP_SENDMSG, fd);
   call.argument[1] = (long)message;
   call.argument[2] = flags;
-  return ups_call_run(&call);
+  if (!tried)
+    return ups_call_run(&call);
+  if (result == UPS_CP_STOPPED)
+    return ups_quick_go_on(&call, &quick);
+  return ups_quick_rest(&call, &quick, result, 0, ups_vector_size(message->msg_iov, message->msg_iovlen));
 }
 
 int upstare_sendmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags) {
