@@ -23,6 +23,9 @@ from transforms.points import point_text, pointer_name
 from transforms.temporaries import Temporary, c_type, copy_of
 from upstare.driver.elf import SECTION_RESUME as RESUME_SECTION
 from upstare.frontend.functions import Local
+from upstare.frontend.types import is_variable_array
+
+ARRAY_ALIGN = 64  # of variable-length arrays in resume clones
 
 
 class Printer:
@@ -92,8 +95,16 @@ class Printer:
         """How the value of a variable is written in this clone."""
         name = self.frame.c_names[target]
         if self.resume and self._remote(target) and target not in self._own:
-            return f"(*(__typeof__({name}) *)__upstare_p_{name})"
+            return f"(*({self._pointed_to(target, '(*)')})__upstare_p_{name})"
         return name
+
+    def _pointed_to(self, target: int, pointer: str) -> str:
+        """The type of (``(*)``: of a pointer to) an object that is elsewhere."""
+        name = self.frame.c_names[target]
+        lengths = self.form.sized.get(target)
+        if lengths is None:
+            return f"__typeof__({name}) {pointer.strip('()')}"
+        return f"__typeof__({name}{'[0]' * len(lengths)}) {pointer}{''.join(f'[{n}]' for n in lengths)}"
 
     def _remote(self, target: int) -> bool:
         return target in self.frame.slots and self.frame.slots[target].how in REMOTE
@@ -157,9 +168,20 @@ class Printer:
         self._own = frozenset()
         if self.resume:
             for target in s.variables:
-                if self._remote(target):
+                if target in s.lengths:
+                    self._make_room(target, s.lengths[target])
+                elif self._remote(target):
                     name = self.frame.c_names[target]
                     self.put(f"__upstare_p_{name} = (void *)&{name}; ")
+
+    def _make_room(self, target: int, lengths: ir.Expr) -> None:
+        """A variable-length array gets its memory: that of the one before, if it is enough."""
+        name = self.frame.c_names[target]
+        room, need = f"__upstare_z_{name}", f"sizeof({self._pointed_to(target, '')})"
+        self.put(
+            f"{self.render(lengths)}if ({need} > {room}) {{ {room} = {need} > 2 * {room} ? {need} : 2 * {room}; "
+            f"__upstare_p_{name} = __builtin_alloca_with_align({room}, {8 * ARRAY_ALIGN}); }} "
+        )
 
     def _enter(self, mark: ir.Mark) -> None:
         """A jump into the scope of a kept object passes its declaration by."""
@@ -201,8 +223,15 @@ class Printer:
 
     def _restore(self, point: ir.Point) -> str:
         parts = []
+        for slot in self.frame.sized():
+            parts.append(
+                f"{pointer_name(slot)} = *(void *const *)(__upstare_d + {slot.offset}); "
+                f"__upstare_z_{slot.c_name} = *(const unsigned long *)(__upstare_d + {slot.offset + 8}); "
+            )
         for target in point.live:
             slot = self.frame.slots[target]
+            if slot.how == "sized":
+                continue
             if slot.how == "chain":
                 parts.append(f"{slot.c_name} = *(void *const *)(__upstare_d + {slot.offset}); ")
             elif slot.how in REMOTE:
@@ -239,10 +268,11 @@ class Printer:
     def _loop(self, s: ir.Loop) -> None:
         label = f"{s.label}: ; " if s.label is not None else ""
         test = self.render(s.cond) if s.cond is not None else ""
+        inner, outer = ("{ ", "} ") if label else ("", "")  # it must not be in the scope of a variable-length array
         if s.kind == "do":
-            self.put("do { ")
+            self.put("do { " + inner)
             self.statements(s.body)
-            self.put(label)
+            self.put(outer + label)
             self.statements(s.before)
             self.put(f"}} while ({test}); ")
             return
@@ -257,7 +287,9 @@ class Printer:
         self.statements(s.before)
         if s.cond is not None:
             self.put(f"if (!({test})) break; ")
+        self.put(inner)
         self.statements(s.body)
+        self.put(outer)
         if not inline_step:
             self.put(label)
             self.statements(s.step)
@@ -297,15 +329,19 @@ def print_clones(
 
     first = " ".join(t.initial for t in form.temporaries.values() if t.initial)
 
+    # The label of the dummy return must not be in the scope of a variable-length array.
+    inner, outer = ("{ ", "} ") if any(is_variable_array(v.ctype) for v in tree.locals.values()) else ("", "")
+
     def as_it_is(copy: bool) -> str:
         fast = Printer(form, frame, identity, scheme, resume=False, copy=copy)
         fast.at(tree.body.start)
         fast.put("{ " + label_table(tree) + externs + " " + temporaries + " " + first + " ")
         for record in form.records:
             fast.put(f"{record.name}[0] = 0; ")
+        fast.put(inner)
         fast.statements(body)
         fast.at(max(tree.body.end - 1, tree.body.start))
-        fast.put(implicit + dummy + "}")
+        fast.put(implicit + outer + dummy + "}")
         return fast.text()
 
     clone = Printer(form, frame, identity, scheme, resume=True)
@@ -340,8 +376,10 @@ def print_clones(
     clone.put("switch (__upstare_point) { ")
     clone.put(" ".join(f"case {p.number}: goto upstare_r{p.number};" for p in form.points))
     clone.put(" default: __builtin_trap(); } ")
+    clone.put("".join(f"unsigned long __upstare_z_{slot.c_name} = 0; " for slot in frame.sized()) + inner)
     clone.statements(body)
     clone.at(max(tree.body.end - 1, tree.body.start))
+    clone.put(outer)
     if form.records:
         clone.put(clone.arm())
     clone.put(implicit + dummy + "}")

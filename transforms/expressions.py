@@ -13,7 +13,7 @@ from transforms.memory import Memory
 from transforms.temporaries import Pin, Temporary, c_type, has_constant_member
 from upstare.frontend.functions import is_arrow, taken_address
 from upstare.frontend.nodes import STATEMENTS, Node
-from upstare.frontend.types import is_array, is_const
+from upstare.frontend.types import is_array, is_const, is_variable_array
 
 _NAME_MACROS = ("__func__", "__FUNCTION__", "__PRETTY_FUNCTION__")
 _NAME_MACRO = re.compile(rf"\b({'|'.join(_NAME_MACROS)})\b")
@@ -28,6 +28,8 @@ class Expressions(Memory):
         return point
 
     def _temporary(self, ctype: Any, node: Node, kept: bool = False) -> Temporary:
+        if is_variable_array(ctype):
+            raise Pin(f"{self.source.where(node.start)}: the value of a call has a type of variable length")
         text = c_type(ctype) if not kept else f"__typeof__({ctype.get_canonical().spelling})"
         if "(unnamed" in text or "(anonymous" in text:
             raise Pin(f"{self.source.where(node.start)}: the value of a call has a type without a name")
@@ -165,6 +167,8 @@ class Expressions(Memory):
             into.uses.update(s.target for s in done[id(node)] if isinstance(s, ir.Ref))
             return
         if node.kind == "sizeof":
+            if "[" in self.source.flat(node.start, node.end):  # the lengths of a type are evaluated
+                into.uses.update(n.target for n in node.walk() if n.kind == "ref" and n.target_kind == "local")
             return
         if node.kind == "ref":
             if node.target_kind == "local":
@@ -239,6 +243,8 @@ class Expressions(Memory):
             init = child.parts["init"]
             # An attribute stands behind the end of a variable without an initialiser.
             sizes = [c for c in child.children if c is not init and after <= c.start < child.end]
+            for size in sizes:
+                self._effects(size, result, False, done)
             if child.target in self.shared:
                 equals = self.source.text.rindex(b"=", after, init.start) if init is not None else child.end
                 result.segments += self._spliced(after, equals, sizes, done)

@@ -13,22 +13,23 @@ from upstare.frontend.functions import Local
 from upstare.frontend.types import TypeTable, is_array
 
 KEPT_HEADER = 16
-KEPT = frozenset({"kept", "arguments", "chain"})  # slots with a header
-REMOTE = frozenset({"kept", "arguments"})  # objects that the resume clone has elsewhere
+KEPT = frozenset({"kept", "arguments", "chain", "sized"})  # slots with a header
+REMOTE = frozenset({"kept", "arguments", "sized"})  # objects that the resume clone has elsewhere
 _FLOATING = {TypeKind.FLOAT, TypeKind.DOUBLE}
 _GENERAL = {
     TypeKind.BOOL, TypeKind.CHAR_U, TypeKind.UCHAR, TypeKind.USHORT, TypeKind.UINT, TypeKind.ULONG,
     TypeKind.ULONGLONG, TypeKind.CHAR_S, TypeKind.SCHAR, TypeKind.SHORT, TypeKind.INT, TypeKind.LONG,
     TypeKind.LONGLONG, TypeKind.POINTER, TypeKind.ENUM, TypeKind.WCHAR,
 }  # fmt: skip
-_OWN = {"arguments": (24, "unsigned long[3]"), "chain": (0, "void *")}  # bytes behind the header, type of what is saved
+_OWN = {"arguments": (24, "unsigned long[3]"), "chain": (0, "void *"), "length": (8, "unsigned long")}
 
 
 @dataclass(eq=False)
 class FrameSlot:
     """A variable with a place in the frame data. ``how``: 'general', 'floating' (value slots that fit a register),
     'memory' (value slot of any size), 'kept', 'arguments' (kept: a list of the function's own variable arguments) or
-    'chain' (a value that leads to blocks which are kept)."""
+    'chain' (a value that leads to blocks which are kept) or 'sized' (a variable-length array: kept, its size is in the
+    slot and not its bytes)."""
 
     target: int
     key: str
@@ -76,6 +77,10 @@ class Frame:
                 if target not in self.slots:
                     self._add(target, types)
 
+    def sized(self) -> list[FrameSlot]:
+        """Those of variable-length arrays: the resume clone goes on using their memory when they are out of scope."""
+        return [slot for slot in self.slots.values() if slot.how == "sized"]
+
     def _in_scope(self, target: int, point: ir.Point) -> bool:
         variable = self.form.variable(target)
         return isinstance(variable, Temporary) or variable.scope[0] <= point.offset < variable.scope[1]
@@ -100,7 +105,8 @@ class Frame:
                 return
             if variable.own:
                 size, type_key = _OWN[variable.own]
-                self._place(target, key, size, 8, variable.own, types.plain(type_key), shown, variable)
+                how = "general" if variable.own == "length" else variable.own
+                self._place(target, key, size, 8, how, types.plain(type_key), shown, variable)
                 return
             if variable.ctype is None:
                 self._place(target, key, 4, 4, "general", "int", "int", variable)
@@ -113,7 +119,9 @@ class Frame:
                 self._place(target, key, 8, 8, "general", types.key(canonical) + " *", shown, variable)
                 return
         size, align = max(canonical.get_size(), 0), max(canonical.get_align(), 1)
-        if variable.kept:
+        if target in self.form.sized:
+            size, how = 0, "sized"
+        elif variable.kept:
             how = "kept"
         elif canonical.kind in _FLOATING:
             how = "floating"

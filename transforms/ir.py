@@ -108,8 +108,11 @@ class Simple(Statement):
 
 @dataclass(eq=False)
 class Declare(Statement):
+    """``lengths``: what the resume clone does to find the lengths of variable-length arrays."""
+
     expr: Expr
     variables: list[int]
+    lengths: dict[int, Expr] = field(default_factory=dict)
 
 
 @dataclass(eq=False)

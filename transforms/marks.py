@@ -18,6 +18,7 @@ class Marks:
         self.parsed, self.tree, self.decisions, self.types = parsed, tree, decisions, types
         self.source = parsed.source
         self.temporaries: dict[int, Temporary] = {}
+        self.sized: dict[int, list[int | str]] = {}  # arrays of variable length: the lengths, or variables with them
         self.points: list[ir.Point] = []
         self.externs: dict[str, str] = {}  # C name -> declaration to put at the start of the body
         self.uses_name = False

@@ -15,6 +15,7 @@ from transforms.marks import Marks
 from transforms.temporaries import Pin, Temporary
 from upstare.frontend.functions import ALLOCA, VA_START, callee_name
 from upstare.frontend.nodes import Node
+from upstare.frontend.types import is_variable_array
 
 BLOCK_HEADER = 16  # struct upstare_block
 _CHARACTER_BITS = 8
@@ -54,6 +55,9 @@ class Memory(Marks):
     def _block(self, node: Node, done: dict[int, list[ir.Segment]]) -> list[ir.Segment]:
         if self.decisions.scheme == "flag" and not self.decisions.fixed_room:
             raise Pin(f"{self.source.where(node.start)}: alloca, with a compiler that makes room for each call anew")
+        for local in self.tree.locals.values():
+            if is_variable_array(local.ctype) and not local.parameter and local.scope[0] <= node.start < local.scope[1]:
+                raise Pin(f"{self.source.where(node.start)}: alloca in the scope of a variable-length array")
         chain = ir.Ref(self._own("__upstare_chain", "void *", "chain", "__upstare_chain = 0;").target)
         size = self._segments(node.children[1], done)
         head, allocate = str(BLOCK_HEADER), "__builtin_alloca(__upstare_n + __upstare_h)"

@@ -18,7 +18,8 @@ from __future__ import annotations
 from clang.cindex import TypeKind
 
 from transforms import ir
-from transforms.cleanups import Cleanups, without_attribute
+from transforms.arrays import Arrays
+from transforms.cleanups import without_attribute
 from transforms.expressions import strip
 from transforms.labels import LABEL_INDEX, LABEL_INDEX_END, asm_labels
 from transforms.temporaries import Temporary, c_type, has_constant_member, spelling
@@ -27,7 +28,7 @@ from upstare.frontend.nodes import Node
 from upstare.frontend.types import is_array, is_const
 
 
-class NormalForm(Cleanups):
+class NormalForm(Arrays):
     """Brings one function into normal form."""
 
     def run(self) -> list[ir.Statement]:
@@ -112,6 +113,9 @@ class NormalForm(Cleanups):
 
     def _s_decl(self, node: Node) -> list[ir.Statement]:
         variables = [c for c in node.children if c.kind == "var"]
+        sized = [v for v in variables if self._is_sized(v)]
+        if sized:
+            return self._sized_declaration(node, variables, sized)
         hot = [v for v in variables if v.hot]
         if not hot:
             expr = without_attribute(self._declaration(node))

@@ -14,7 +14,7 @@ MAX_OPERANDS = 26  # gcc takes 30 in all, labels included
 _KIND = {"general": 0, "floating": 0, "memory": 3}
 _FLAGS = {"call": 1, "loop": 2, "entry": 4}
 _OBJECT, _POINTER = 1, 2
-_SORT = {"kept": 0, "arguments": 1, "chain": 2}  # enum upstare_sort
+_SORT = {"kept": 0, "arguments": 1, "chain": 2, "sized": 3}  # enum upstare_sort
 
 
 def pointer_name(slot: FrameSlot) -> str:
@@ -29,12 +29,20 @@ def _address(slot: FrameSlot, resume: bool) -> str | None:
     return pointer_name(slot) if resume else None
 
 
+def _room(slot: FrameSlot, resume: bool) -> str:
+    """How many bytes there are for a variable-length array."""
+    return f"__upstare_z_{slot.c_name}" if resume else f"(unsigned long)sizeof {slot.c_name}"
+
+
 def point_text(point: ir.Point, frame: Frame, identity: str, line: int, scheme: str, resume: bool) -> str:
     """The statement that makes an update point. ``resume``: in the resume clone, where kept objects are elsewhere."""
     slots = [frame.slots[t] for t in point.live]
+    if resume:
+        slots = [slot for slot in slots if slot.how != "sized"] + frame.sized()
     if scheme == "flag":
         return _flag(point, slots, frame, identity, line, resume)
-    chunks = [slots[i : i + MAX_OPERANDS] for i in range(0, len(slots), MAX_OPERANDS)] or [[]]
+    each = MAX_OPERANDS if not frame.sized() else MAX_OPERANDS // 2  # they take two
+    chunks = [slots[i : i + each] for i in range(0, len(slots), each)] or [[]]
     last = len(chunks) - 1
     return "".join(_trap(point, chunk, identity, line, last - i, resume) for i, chunk in enumerate(chunks))
 
@@ -47,15 +55,22 @@ def _note(point: ir.Point, identity: str, line: int, label: str, count: int, par
 
 
 def _trap(point: ir.Point, slots: list[FrameSlot], identity: str, line: int, part: int, resume: bool) -> str:
-    text = "1: nop\\n\\t" + _note(point, identity, line, "%l[upstare_ret]", len(slots), part)
+    count = len(slots) + sum(slot.how == "sized" for slot in slots)
+    text = "1: nop\\n\\t" + _note(point, identity, line, "%l[upstare_ret]", count, part)
     operands: list[str] = []
     memory = False
-    for index, slot in enumerate(slots):
+    for slot in slots:
+        index = len(operands)
+        if slot.how == "sized":
+            operands.append(f'"nor"({_room(slot, resume)})')
+            text += f".byte 0,3f-2f\\n\\t.long {slot.offset + 8},8\\n\\t2: movq %q{index},%%rax\\n\\t3:\\n\\t"
+            index += 1
         if slot.how in KEPT:
             pointer = _address(slot, resume)
             kind = (_OBJECT if pointer is None else _POINTER) | _SORT[slot.how] << 4
             memory = memory or pointer is not None or slot.how == "arguments"
-            constraint = f'"m"({slot.c_name})' if pointer is None else f'"nor"({pointer})'
+            whole = f"*(char (*)[]){slot.c_name}" if slot.how == "sized" else slot.c_name
+            constraint = f'"m"({whole})' if pointer is None else f'"nor"({pointer})'
             instruction = f"leaq %{index},%%rax" if pointer is None else f"movq %q{index},%%rax"
         elif slot.how == "memory":
             kind, constraint, instruction = _KIND["memory"], f'"m"({slot.c_name})', f"leaq %{index},%%rax"
@@ -73,6 +88,8 @@ def _flag(point: ir.Point, slots: list[FrameSlot], frame: Frame, identity: str, 
     note = f'__asm__ __volatile__("1:\\n\\t{_note(point, identity, line, "0", 0, 0)}.popsection");'
     saves = []
     for slot in slots:
+        if slot.how == "sized":
+            saves.append(f"*(unsigned long *)(__upstare_d + {slot.offset + 8}) = {_room(slot, resume)};")
         if slot.how in KEPT:
             address = _address(slot, resume) or f"&{slot.c_name}"
             saves.append(

@@ -40,7 +40,7 @@ def c_type(ctype: Any) -> str:
 
 def _c_type(ctype: Any) -> str:
     ctype = ctype.get_canonical()
-    if ctype.kind in (TypeKind.INCOMPLETEARRAY, TypeKind.CONSTANTARRAY):
+    if ctype.kind in (TypeKind.INCOMPLETEARRAY, TypeKind.CONSTANTARRAY, TypeKind.VARIABLEARRAY):
         return f"__typeof__({ctype.element_type.spelling}) *"
     if ctype.kind in (TypeKind.FUNCTIONPROTO, TypeKind.FUNCTIONNOPROTO):
         return f"__typeof__({ctype.spelling}) *"

@@ -82,6 +82,8 @@ class UnitTransform:
             self._function(tree)
         for name in self.decisions.lasting:
             self._strike(name, _NORETURN)  # its callers have to go on with a dummy
+        if self.decisions.scheme == "flag":
+            self._no_point_inside()
         self._superseded()
         self._variables()
         self._entries()
@@ -119,6 +121,16 @@ class UnitTransform:
         if self._own_frame(tree):
             self.edits.append((tree.start, tree.start, _OUT_OF_LINE))
             self._strike(tree.name, _ALWAYS)
+
+    def _no_point_inside(self) -> None:
+        """Where no test of the flag follows a call, the callee must not be inlined: its frame would come down, and the
+        caller would go on with the dummy. (Where points are traps, their table says so.)"""
+        points = self.result.functions
+        inside = {c.callee for t in self.trees for c in t.calls if t.name not in points or not c.node.hot_call}
+        for tree in self.trees:
+            if tree.name in inside and tree.name in points:
+                self.edits.append((tree.start, tree.start, _OUT_OF_LINE))
+                self._strike(tree.name, _ALWAYS)
 
     def _own_frame(self, tree: FunctionTree) -> bool:
         if tree.name not in self.decisions.pinned and tree.name not in self.result.pinned:
@@ -183,7 +195,7 @@ class UnitTransform:
         for slot in frame.slots.values():
             parameter = getattr(slot.variable, "parameter", False)
             at = slot.target if slot.target >= 0 else tree.start
-            own = getattr(slot.variable, "own", "")
+            own = "sized" if slot.how == "sized" else getattr(slot.variable, "own", "")
             jump = isinstance(slot.variable, Temporary) and slot.variable.jump is not None
             name = slot.key.split("#")[0] if jump else getattr(slot.variable, "name", slot.key)
             slots.append(

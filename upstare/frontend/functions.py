@@ -471,12 +471,16 @@ def _why_pinned(parsed: Parsed, tree: FunctionTree) -> str | None:
     pragma = _PRAGMA.search(parsed.source.text, tree.body.start, tree.end)
     if pragma is not None:
         return f"{where(pragma.start(1))}: {tree.name}: #pragma {pragma.group(1).decode()} inside a function"
+    for local in tree.locals.values():
+        ctype = local.ctype.get_canonical()
+        if local.parameter and is_variable_array(ctype.element_type if is_array(ctype) else ctype):
+            return f"{where(local.target)}: {tree.name}: a parameter with a type of variable length"
     for node in tree.body.walk():
         problem = ""
         if node.kind == "addrlabel" and node.name == tree.local_label:
             problem = f"the address of {node.name}, a label that is local to a block, is stored"
-        elif node.kind == "var" and is_variable_array(node.type):
-            problem = "variable-length array"
+        elif node.kind in ("var", "typedef") and is_variable_array(node.type) and not _is_plain_array(node):
+            problem = "a type of variable length"
         elif node.kind == "var" and parsed.exceptions and _cleanup(parsed, node):
             problem = "cleanup attribute with -fexceptions"
         elif node.kind == "call":
@@ -502,6 +506,14 @@ def _cleanup(parsed: Parsed, node: Node) -> str | None:
         if found is not None:
             return found.group(1)
     return None
+
+
+def _is_plain_array(node: Node) -> bool:
+    """Whether a variable of variable length is an array of elements whose size is constant, and not static."""
+    ctype = node.type.get_canonical()
+    while is_array(ctype):
+        ctype = ctype.element_type.get_canonical()
+    return node.kind == "var" and node.target_kind == "local" and not is_variable_array(ctype)
 
 
 def set_jumps(tree: FunctionTree) -> list[Node]:

@@ -75,9 +75,11 @@ class TypeTable:
         """The key of one of the few types that variables of the transform's own have."""
         if key == "void *":
             self.types.setdefault(key, Type(key, "pointer", 8, 8, _hash("pointer", "void"), "void"))
-        else:
-            element, count = "unsigned long", int(key.rpartition("[")[2].rstrip("]"))
-            word = self.types.setdefault(element, Type(element, "int", 8, 8, _hash("int", element, 8)))
+            return key
+        element = "unsigned long"
+        word = self.types.setdefault(element, Type(element, "int", 8, 8, _hash("int", element, 8)))
+        if key != element:
+            count = int(key.rpartition("[")[2].rstrip("]"))
             digest = _hash("array", count, word.hash)
             self.types.setdefault(key, Type(key, "array", 8 * count, 8, digest, element, count))
         return key

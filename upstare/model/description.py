@@ -74,7 +74,9 @@ class Slot:
     initial: str | None = (
         None  # its initialiser if that is a constant expression (text that compiles anywhere), or None
     )
-    own: str = ""  # not of the user's: 'arguments' (list of the variable ones), 'chain' (the newest block of alloca)
+    # What a person cannot decide on: 'arguments' (a list of the variable ones), 'chain' (the newest block of alloca),
+    # 'length' (of a variable-length array) or 'sized' (such an array: address and size).
+    own: str = ""
 
 
 @dataclass

@@ -327,10 +327,16 @@ class _PointSlots:
         """Memory of the frame that is no variable of the user's stays where it is."""
         source = next((s for s in self._live if s.own == slot.own and s.key == slot.key), None)
         if source is not None:
-            return SlotPlan(slot, source, self._frames.relation(self._new, source, slot), keeps_address=slot.kept)
-        if slot.own == "chain":
+            relation = self._frames.relation(self._new, source, slot)
+            if relation.kind is Kind.SAME:
+                return SlotPlan(slot, source, relation, keeps_address=slot.kept)
+            self._lost = f"the elements of {slot.name}, an array of variable length, change their type"
+            return None
+        if slot.own in ("chain", "length"):
             return SlotPlan(slot, text="0")
-        self._lost = "it may go on to read its variable arguments, which the other version has not kept"
+        self._lost = f"{slot.name} is not an array of variable length in both versions, or does not exist in one yet"
+        if slot.own == "arguments":
+            self._lost = "it may go on to read its variable arguments, which the other version has not kept"
         return None
 
     def _plan_mapped(self, slot: Slot, text: str) -> SlotPlan | None:
@@ -408,7 +414,7 @@ class _PointSlots:
         """A local that others point to and that the new version does not have."""
         used = {plan.old.key for plan in plans if plan.old is not None}
         for slot in self._live:
-            if slot.own and slot.key not in used:
+            if slot.own in _LOST_MEMORY and slot.key not in used:
                 return _LOST_MEMORY[slot.own]
             if slot.kept and slot.key not in used and self._frames.stored(self._old, slot):
                 return f"pointers to the local {slot.name} are kept, and the other version does not have it"
@@ -425,15 +431,15 @@ class _PointSlots:
         return None
 
     def _find(self, key: str) -> Slot | None:
-        found = next((s for s in self._live if s.key == key), None)
-        named = [s for s in self._live if s.name == key and not s.temporary]
+        found = next((s for s in self._live if s.key == key and not s.own), None)
+        named = [s for s in self._live if s.name == key and not s.temporary and not s.own]
         return found or (named[0] if len(named) == 1 else None)
 
     def _find_by_name(self, slot: Slot) -> Slot | None:
         """Blocks may repeat a name, and the ordinals in keys shift when one is added."""
         if slot.temporary:
             return None
-        ours = [s for s in self._live if s.name == slot.name and not s.temporary]
+        ours = [s for s in self._live if s.name == slot.name and not s.temporary and not s.own]
         return ours[0] if len(ours) == 1 else None
 
     def _ask(

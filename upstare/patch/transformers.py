@@ -485,11 +485,12 @@ def _frame_type(key: str, slots: Sequence[Slot], types: Mapping[str, Type]) -> t
         if slot.kept:
             fields.append(Field(names.take(f"{name}_address"), "void *", begin * 8))
             alignment = max(alignment, 8)
-            begin += _KEPT_HEADER
-        found = types_of[slot.type]
+            begin += 8 if slot.own == "sized" else _KEPT_HEADER
+        type_key = "unsigned long" if slot.own == "sized" else slot.type
+        found = types.get(type_key) or types_of[slot.type]
         if slot.offset < end:
             raise ValueError(f"{key}: the slots of {slot.name} and the one before it overlap")
-        fields.append(Field(name, slot.type, begin * 8))
+        fields.append(Field(name, type_key, begin * 8))
         end = begin + (found.size if found else slot.size)
         alignment = max(alignment, found.align if found else 1)
     size = -(-end // alignment) * alignment
