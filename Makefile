@@ -12,8 +12,9 @@ demo: $(VENV)/ready
 test: lint
 	$(RUN) -m pytest -n auto --dist worksteal $(if $(STATUS),; echo $$? >$(STATUS))
 
+# QUICK=1: only to see that the benches run.
 bench: $(VENV)/ready
-	$(RUN) -m pytest bench --benchmark-only
+	$(RUN) -m pytest bench --benchmark-only $(if $(QUICK),--quick)
 
 lint: $(VENV)/ready
 	$(RUN) -m ruff check

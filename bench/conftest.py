@@ -16,6 +16,23 @@ __all__ = ["compile_cache", "kvserver", "tinyproxy"]
 HERE = Path(__file__).resolve().parent
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--quick``: fewer rounds and less work, to see that the benches run."""
+    parser.addoption("--quick", action="store_true", help="fewer rounds and less work")
+
+
+@pytest.fixture(scope="session")
+def quick(request: pytest.FixtureRequest) -> bool:
+    """Whether a short run is wanted."""
+    return bool(request.config.getoption("--quick"))
+
+
+@pytest.fixture(scope="session")
+def rounds(quick: bool) -> int:
+    """How often each measurement of a time is repeated."""
+    return 3 if quick else 11
+
+
 @pytest.fixture(scope="session")
 def results() -> Path:
     """Where figures and pictures go."""

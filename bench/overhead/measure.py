@@ -1,0 +1,81 @@
+"""Single measurements of one executable."""
+
+from __future__ import annotations
+
+import re
+import resource
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from elftools.elf.constants import P_FLAGS
+from elftools.elf.elffile import ELFFile
+
+from tests.support.process import running, wait_for_port
+from upstare.driver.runtime import CODE_SECTION
+
+DEADLINE = 600.0
+
+
+def instructions(command: Sequence[str | Path], report: Path) -> int:
+    """Instructions retired in user code while the command runs to its end."""
+    with open("/dev/null") as nothing:
+        subprocess.run(
+            _counted(command, report), stdin=nothing, capture_output=True, timeout=DEADLINE, check=True
+        )
+    return _total(report)
+
+
+def server_instructions(command: Sequence[str | Path], port: int, load: Sequence[str | Path], report: Path) -> int:
+    """Instructions retired in user code by a server from its start until the load is over."""
+    with running(_counted(command, report)) as program:
+        wait_for_port(port, program, 60.0)
+        subprocess.run([str(word) for word in load], capture_output=True, timeout=DEADLINE, check=True)
+        program.child.send_signal(signal.SIGTERM)
+        program.wait(60.0)
+    return _total(report)
+
+
+def _counted(command: Sequence[str | Path], report: Path) -> list[str | Path]:
+    report.unlink(missing_ok=True)
+    # All threads in turn, so that none waits for another by turning around.
+    options = ["--tool=cachegrind", "--cache-sim=no", "--fair-sched=yes", f"--cachegrind-out-file={report}"]
+    return ["valgrind", *options, *command]
+
+
+def _total(report: Path) -> int:
+    found = re.search(r"^summary: (\d+)", report.read_text(errors="replace"), re.MULTILINE)
+    assert found is not None, f"{report} has no summary: the program did not end as it should"
+    return int(found.group(1))
+
+
+def seconds(command: Sequence[str | Path]) -> tuple[float, float]:
+    """Elapsed seconds, and seconds of processor time in user code, of a command that runs to its end."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    begin = time.perf_counter()
+    subprocess.run([str(word) for word in command], capture_output=True, timeout=DEADLINE, check=True)
+    elapsed = time.perf_counter() - begin
+    return elapsed, resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
+
+
+def loaded_text(executable: Path) -> int:
+    """Bytes of the segments that are mapped to be executed."""
+    with executable.open("rb") as file:
+        segments = ELFFile(file).iter_segments("PT_LOAD")
+        return sum(s["p_filesz"] for s in segments if s["p_flags"] & P_FLAGS.PF_X)
+
+
+def own_text(executable: Path) -> int:
+    """The same without the runtime, which is as large in every program."""
+    with executable.open("rb") as file:
+        runtime = ELFFile(file).get_section_by_name(CODE_SECTION)
+        return loaded_text(executable) - (int(runtime["sh_size"]) if runtime is not None else 0)
+
+
+def resident(pid: int) -> int:
+    """Kilobytes of memory that a process has in use."""
+    found = re.search(r"^Rss: +(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
+    assert found is not None
+    return int(found.group(1))

@@ -1,0 +1,233 @@
+"""What it costs to be updateable: programs as they are, updateable, and with points placed as in 2009.
+
+The decisive figure is the number of instructions in user code for the same work: noise and the layout of code do not
+touch it. Times stand beside, of rounds in which the kinds take turns.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from bench.figures import repeat
+from bench.overhead import measure
+from bench.overhead.programs import (
+    HERE,
+    KINDS,
+    KISSFFT,
+    KVSERVER_RECIPE,
+    LUA,
+    MEMCACHED,
+    PLAIN,
+    REDIS,
+    SQLITE3,
+    UPDATEABLE,
+    Recipe,
+)
+from bench.overhead.report import Figures
+from tests.support.build import run_build
+from tests.support.process import Program, free_port, server
+
+SCRIPTS = sorted((HERE / "lua").glob("*.lua"))
+CONNECTIONS = 4
+
+
+@pytest.fixture(scope="module")
+def figures(results: Path) -> Iterator[Figures]:
+    """The figures of this run; the table and the picture are made when the last bench is over."""
+    found = Figures()
+    yield found
+    if found.rows:
+        found.write(results)
+
+
+@pytest.fixture(scope="module")
+def kinds(quick: bool) -> tuple[str, ...]:
+    return (PLAIN, UPDATEABLE) if quick else KINDS
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, kinds: tuple[str, ...]) -> Callable[[Recipe], dict[str, Path]]:
+    """The executables of a program, by kind, each built once."""
+    done: dict[str, dict[str, Path]] = {}
+
+    def build(recipe: Recipe) -> dict[str, Path]:
+        if recipe.name not in done:
+            place = tmp_path_factory.mktemp(recipe.name)
+            done[recipe.name] = {kind: recipe.build(kind, place) for kind in kinds}
+        return done[recipe.name]
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def loader(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The load generator of the servers."""
+    out = tmp_path_factory.mktemp("loader") / "requestload"
+    run_build(["cc", "-std=gnu11", "-O2", "-pthread", HERE / "requestload.c", "-o", out], out.parent)
+    return out
+
+
+@pytest.fixture
+def counted() -> None:
+    if shutil.which("valgrind") is None:
+        pytest.skip("valgrind is not here: instructions cannot be counted")
+
+
+Build = Callable[[Recipe], dict[str, Path]]
+
+
+def compare_commands(
+    benchmark: BenchmarkFixture,
+    figures: Figures,
+    workload: str,
+    commands: dict[str, list[str | Path]],
+    report: Path,
+    rounds: int,
+) -> None:
+    """Fills in the row of a command that runs to its end."""
+    row = figures.row(workload)
+    outputs = {k: subprocess.run(c, capture_output=True, check=True, timeout=300).stdout for k, c in commands.items()}
+    assert len(set(outputs.values())) == 1 or workload.startswith("kissfft"), "the kinds differ in what they print"
+    row["instructions"] = {kind: measure.instructions(command, report) for kind, command in commands.items()}
+    row["text"] = {kind: measure.loaded_text(Path(command[0])) for kind, command in commands.items()}
+    row["own_text"] = {kind: measure.own_text(Path(command[0])) for kind, command in commands.items()}
+    times: dict[str, list[float]] = {kind: [] for kind in commands}
+    order = list(commands)
+
+    def all_kinds() -> None:
+        for kind in order:
+            times[kind].append(measure.seconds(commands[kind])[1])
+        order.reverse()  # so that none is always the first
+
+    repeat(benchmark, all_kinds, rounds)
+    row["seconds"] = times
+    benchmark.extra_info.update(row)
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_lua(
+    benchmark: BenchmarkFixture,
+    built: Build,
+    figures: Figures,
+    tmp_path: Path,
+    rounds: int,
+    counted: None,
+    script: Path,
+) -> None:
+    commands: dict[str, list[str | Path]] = {kind: [exe, script] for kind, exe in built(LUA).items()}
+    compare_commands(benchmark, figures, f"lua {script.stem}", commands, tmp_path / "report", rounds)
+
+
+@pytest.mark.parametrize("size", [1024, 1000])
+def test_kissfft(
+    benchmark: BenchmarkFixture,
+    built: Build,
+    figures: Figures,
+    tmp_path: Path,
+    rounds: int,
+    counted: None,
+    size: int,
+) -> None:
+    commands: dict[str, list[str | Path]] = {
+        kind: [exe, "-n", str(size), "-x", "2000"] for kind, exe in built(KISSFFT).items()
+    }
+    compare_commands(benchmark, figures, f"kissfft {size}", commands, tmp_path / "report", rounds)
+
+
+def test_sqlite3(
+    benchmark: BenchmarkFixture, built: Build, figures: Figures, tmp_path: Path, rounds: int, counted: None
+) -> None:
+    commands: dict[str, list[str | Path]] = {
+        kind: [exe, ":memory:", f".read {HERE / 'workload.sql'}"] for kind, exe in built(SQLITE3).items()
+    }
+    compare_commands(benchmark, figures, "sqlite3", commands, tmp_path / "report", rounds)
+
+
+@dataclass
+class Running:
+    """A server of one kind, and the rounds of load that it had."""
+
+    program: Program
+    port: int
+    seconds: list[float] = field(default_factory=list)
+    p99_us: list[float] = field(default_factory=list)
+
+    def round(self, loader: Path, protocol: str, requests: int) -> None:
+        """Loads the server once."""
+        command = [str(loader), protocol, str(self.port), str(CONNECTIONS), str(requests)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+        assert done.returncode == 0, done.stderr
+        seconds, p99 = map(float, done.stdout.split())
+        self.seconds.append(seconds)
+        self.p99_us.append(p99)
+
+
+def _kvserver(port: int) -> list[str]:
+    return ["-p", str(port)]
+
+
+def _memcached(port: int) -> list[str]:
+    return ["-u", "root", "-t", "2", "-l", "127.0.0.1", "-U", "0", "-p", str(port)]
+
+
+def _redis(port: int) -> list[str]:
+    return ["--port", str(port), "--save", "", "--appendonly", "no", "--bind", "127.0.0.1"]
+
+
+SERVERS = [
+    pytest.param(KVSERVER_RECIPE, _kvserver, id="kvserver"),
+    pytest.param(MEMCACHED, _memcached, id="memcached"),
+    pytest.param(REDIS, _redis, id="redis"),
+]
+
+
+@pytest.mark.parametrize(("recipe", "arguments"), SERVERS)
+def test_server(
+    benchmark: BenchmarkFixture,
+    built: Build,
+    figures: Figures,
+    loader: Path,
+    tmp_path: Path,
+    rounds: int,
+    quick: bool,
+    counted: None,
+    recipe: Recipe,
+    arguments: Callable[[int], list[str]],
+) -> None:
+    row = figures.row(recipe.name)
+    executables = built(recipe)
+    row["text"] = {kind: measure.loaded_text(exe) for kind, exe in executables.items()}
+    row["own_text"] = {kind: measure.own_text(exe) for kind, exe in executables.items()}
+    row["instructions"] = {}
+    for kind, exe in executables.items():
+        port = free_port()
+        load: list[str | Path] = [loader, recipe.name, str(port), "1", "2000" if quick else "10000"]
+        row["instructions"][kind] = measure.server_instructions(
+            [exe, *arguments(port)], port, load, tmp_path / "report"
+        )
+    each = 500 if quick else 5000
+    with ExitStack() as stack:
+        servers = {}
+        for kind, exe in executables.items():
+            port = free_port()
+            servers[kind] = Running(stack.enter_context(server([exe, *arguments(port)], port, tmp_path)), port)
+        order = list(servers.values())
+
+        def all_kinds() -> None:
+            for running in order:
+                running.round(loader, recipe.name, each)
+            order.reverse()
+
+        repeat(benchmark, all_kinds, rounds)
+        row["resident_kb"] = {kind: measure.resident(running.program.pid) for kind, running in servers.items()}
+    row["seconds"] = {kind: running.seconds for kind, running in servers.items()}
+    row["p99_us"] = {kind: running.p99_us for kind, running in servers.items()}
+    benchmark.extra_info.update(row)

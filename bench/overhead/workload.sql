@@ -1,0 +1,18 @@
+CREATE TABLE t(id INTEGER PRIMARY KEY, a INT, b TEXT, c REAL);
+CREATE INDEX ta ON t(a);
+BEGIN;
+WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM s WHERE i<4000)
+INSERT INTO t SELECT i, (i*7919)%1009, 'name'||(i%97)||'-'||i, i*0.37 FROM s;
+COMMIT;
+SELECT count(*), sum(a), max(b), avg(c) FROM t;
+SELECT a%10 AS g, count(*), sum(c) FROM t GROUP BY g ORDER BY g;
+SELECT x.id, y.id FROM t x JOIN t y ON x.a=y.a AND x.id<y.id WHERE x.id<300 ORDER BY 1,2 LIMIT 100;
+UPDATE t SET b=upper(b), c=c*2 WHERE a BETWEEN 100 AND 300;
+DELETE FROM t WHERE id%5=0;
+SELECT b FROM t WHERE b LIKE '%9-1%' ORDER BY b LIMIT 20;
+SELECT id, a, sum(a) OVER (PARTITION BY a%5 ORDER BY id ROWS 3 PRECEDING) FROM t WHERE id<500;
+CREATE TABLE u AS SELECT a, group_concat(id) AS ids FROM t GROUP BY a;
+SELECT length(ids) FROM u WHERE a<50;
+SELECT * FROM t WHERE a IN (SELECT a FROM u WHERE length(ids)>12) ORDER BY c DESC LIMIT 10;
+VACUUM;
+PRAGMA integrity_check;
