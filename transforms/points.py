@@ -69,8 +69,7 @@ def _trap(point: ir.Point, slots: list[FrameSlot], identity: str, line: int, par
             pointer = _address(slot, resume)
             kind = (_OBJECT if pointer is None else _POINTER) | _SORT[slot.how] << 4
             memory = memory or pointer is not None or slot.how == "arguments"
-            whole = f"*(char (*)[]){slot.c_name}" if slot.how == "sized" else slot.c_name
-            constraint = f'"m"({whole})' if pointer is None else f'"nor"({pointer})'
+            constraint = f'"m"({slot.c_name})' if pointer is None else f'"nor"({pointer})'
             instruction = f"leaq %{index},%%rax" if pointer is None else f"movq %q{index},%%rax"
         elif slot.how == "memory":
             kind, constraint, instruction = _KIND["memory"], f'"m"({slot.c_name})', f"leaq %{index},%%rax"

@@ -124,11 +124,12 @@ class UnitTransform:
 
     def _no_point_inside(self) -> None:
         """Where no test of the flag follows a call, the callee must not be inlined: its frame would come down, and the
-        caller would go on with the dummy. (Where points are traps, their table says so.)"""
+        caller would go on with the dummy. (Where points are traps, their table says so.) Nor must what allocates on the
+        stack: its memory would lie where the caller, back on its own, pushes the return address of what it calls."""
         points = self.result.functions
         inside = {c.callee for t in self.trees for c in t.calls if t.name not in points or not c.node.hot_call}
         for tree in self.trees:
-            if tree.name in inside and tree.name in points:
+            if tree.name in points and (tree.name in inside or _allocates(points[tree.name])):
                 self.edits.append((tree.start, tree.start, _OUT_OF_LINE))
                 self._strike(tree.name, _ALWAYS)
 
@@ -412,6 +413,11 @@ class UnitTransform:
         pieces.append(text[position:])
         pieces.append(("\n" + "\n".join(self._tail) + "\n").encode())
         return b"".join(pieces)
+
+
+def _allocates(function: description.Function) -> bool:
+    """Whether there is memory in the frames of a function that comes and goes while it runs."""
+    return any(slot.own in ("chain", "sized") for slot in function.slots)
 
 
 def _replace(source: object, start: int, end: int, renames: list[tuple[int, int, str]]) -> str:
