@@ -487,6 +487,8 @@ def _why_pinned(parsed: Parsed, tree: FunctionTree) -> str | None:
             callee = _callee(node)
             if callee is not None and callee.name in _TWICE:
                 problem = f"{callee.name}"
+            elif callee is not None and callee.name in _SETJMP and _moving_memory(tree):
+                problem = f"{callee.name} together with {_moving_memory(tree)}"
             elif callee is not None and callee.name in _SETJMP and _many_buffers(tree, node):
                 problem = f"{callee.name} in a loop, on one buffer after the other"
         if problem:
@@ -519,6 +521,11 @@ def _is_plain_array(node: Node) -> bool:
 def set_jumps(tree: FunctionTree) -> list[Node]:
     """The calls of setjmp and its kind, in order of text."""
     return [call.node for call in tree.calls if call.callee in _SETJMP]
+
+
+def _moving_memory(tree: FunctionTree) -> str:
+    """A call that makes memory of the frame which no variable names; what leads there may change after a setjmp."""
+    return next((call.callee for call in tree.calls if call.callee in ALLOCA | VA_START and call.callee), "")
 
 
 def _many_buffers(tree: FunctionTree, call: Node) -> bool:
