@@ -185,11 +185,12 @@ class Printer:
 
     def _enter(self, mark: ir.Mark) -> None:
         """A jump into the scope of a kept object passes its declaration by."""
+        jumps = self.form.jumps_to(mark)
         for local in self.form.tree.locals.values():
             if local.node is None or not self._remote(local.target):
                 continue
             begin, end = local.scope
-            if begin <= mark.offset < end and any(not begin <= j < end for j in self.form.jumps_to(mark)):
+            if begin <= mark.offset < end and any(not begin <= j < end for j in jumps):
                 name = self.frame.c_names[local.target]
                 self.put(f"if (!__upstare_p_{name}) __upstare_p_{name} = (void *)&{name}; ")
 

@@ -15,6 +15,8 @@ without such calls keep their text. Refuses (``Pin``): constructs in which a cal
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from clang.cindex import TypeKind
 
 from transforms import ir
@@ -270,9 +272,13 @@ class NormalForm(Arrays):
 
     _s_case = _s_default = _s_label = _labelled
 
+    @cached_property
+    def _jumps(self) -> list[Node]:
+        return [n for n in self.tree.body.walk() if n.kind in ("goto", "igoto", "switch")]
+
     def jumps_to(self, mark: ir.Mark) -> list[int]:
         """Where jumps to a label or case come from (offsets)."""
-        nodes = self.tree.body.walk()
+        nodes = self._jumps
         if mark.kind == "label":
             return [n.start for n in nodes if self._may_jump(n, mark.name)]
         around = [n.start for n in nodes if n.kind == "switch" and n.start <= mark.offset < n.end]
