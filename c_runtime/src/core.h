@@ -205,11 +205,8 @@ void ups_changed(void);                        /* a thread changed its state. an
 
 extern uint32_t ups_storm_every; /* 0: none. Set once at start. */
 void ups_storm_init(void);
-void ups_storm_child(void);      /* after fork, in the child */
-struct ups_storm_counts {
-  _Atomic(uint64_t) points, storms, frames, incomplete;
-};
-extern struct ups_storm_counts ups_storm_counts;
+enum ups_storm_count { UPS_STORM_POINT, UPS_STORM_DONE, UPS_STORM_INCOMPLETE, UPS_STORM_COUNTS };
+void ups_storm_count(enum ups_storm_count what); /* while there is a storm. any. */
 
 /* ---- agent.c ----------------------------------------------------------------------------------------------------------- */
 

@@ -266,7 +266,7 @@ static void rebuilt(struct ups_thread *self) {
   bool storm = self->storming;
   sigset_t mask = self->mask;
   if (storm) {
-    atomic_fetch_add_explicit(&ups_storm_counts.storms, 1, memory_order_relaxed);
+    ups_storm_count(UPS_STORM_DONE);
   } else {
     note_running(ups_now_us());
     atomic_store(&self->state, UPS_RUNNING);

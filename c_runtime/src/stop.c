@@ -24,7 +24,7 @@ void ups_changed(void) {
 enum ups_want ups_wanted(struct ups_thread *self) {
   if (atomic_load(&ups_stop.phase) == UPS_STOPPING) return UPS_WANT_STOP;
   if (ups_storm_every == 0) return UPS_WANT_NOTHING;
-  atomic_fetch_add_explicit(&ups_storm_counts.points, 1, memory_order_relaxed);
+  ups_storm_count(UPS_STORM_POINT);
   if (++self->storm_count < ups_storm_every) return UPS_WANT_NOTHING;
   self->storm_count = 0;
   return UPS_WANT_STORM;
@@ -42,7 +42,7 @@ bool ups_attempt_due(struct ups_thread *self, uintptr_t sp) {
 }
 
 void ups_attempt_failed(struct ups_thread *self, uintptr_t sp, enum ups_want want) {
-  if (want == UPS_WANT_STORM) atomic_fetch_add_explicit(&ups_storm_counts.incomplete, 1, memory_order_relaxed);
+  if (want == UPS_WANT_STORM) ups_storm_count(UPS_STORM_INCOMPLETE);
   if (sp >= self->blocker_sp || self->backoff == 0)
     self->backoff = 1;
   else if (self->backoff < BACKOFF_MOST)

@@ -224,7 +224,6 @@ static void fork_child(void) {
   }
   ups_stop_child();
   ups_agent_child();
-  ups_storm_child();
   ups_signals_restore(&mask);
 }
 

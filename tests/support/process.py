@@ -141,7 +141,7 @@ class Program:
 
 
 def storms(log: Path) -> int:
-    """How many times stacks were taken down and built again, by the log that UPSTARE_STORM_LOG named."""
+    """How many times stacks were taken down and built again so far, by the log that UPSTARE_STORM_LOG named."""
     return sum(int(found) for found in re.findall(r"\bstorms (\d+)", log.read_text()))
 
 
