@@ -58,10 +58,12 @@ def _fetch(package: str, suite: str, place: Path) -> None:
     options = _apt_options()
     place.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=place.parent) as scratch:
-        _run(
-            ["apt-get", *options, "-qq", "source", "--only-source", "--download-only", "-t", suite, package],
-            Path(scratch),
-        )
+        fetch = ["apt-get", *options, "-qq", "source", "--only-source", "--download-only", "-t", suite, package]
+        try:
+            _run(fetch, Path(scratch))
+        except SourceUnavailable:  # some mirrors lack a package's description, but have the upstream tarball
+            if not any(Path(scratch).glob("*.orig.tar.*")):
+                raise
         if not any(Path(scratch).glob("*.orig.tar.*")):
             raise SourceUnavailable(f"apt brought no upstream tarball for {package} of {suite}")
         shutil.copytree(scratch, place)
