@@ -51,12 +51,15 @@ class Frame:
         self.form = form
         self.slots: dict[int, FrameSlot] = {}
         self.size = 0
+        types_spelled = form.types_spelled()
         names: dict[str, int] = {}
         self.c_names: dict[int, str] = {}
         for local in form.tree.locals.values():
             if local.static:
                 continue
             count = names.get(local.name, 0)
+            if count == 0 and not local.parameter and local.name in types_spelled:
+                count = 1  # for example ``user *user`` of a struct without a tag: the type is spelled in its scope
             names[local.name] = count + 1
             self.c_names[local.target] = local.name if count == 0 else f"{local.name}__upstare_{count + 1}"
         for temporary in form.temporaries.values():

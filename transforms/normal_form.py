@@ -15,6 +15,7 @@ without such calls keep their text. Refuses (``Pin``): constructs in which a cal
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 
 from clang.cindex import TypeKind
@@ -24,7 +25,7 @@ from transforms.arrays import Arrays
 from transforms.cleanups import without_attribute
 from transforms.expressions import strip
 from transforms.labels import LABEL_INDEX, LABEL_INDEX_END, asm_labels
-from transforms.temporaries import Temporary, c_type, has_constant_member, spelling
+from transforms.temporaries import Pin, Temporary, c_type, has_constant_member, spelling
 from upstare.frontend.functions import Local, own_table
 from upstare.frontend.nodes import Node
 from upstare.frontend.types import is_array, is_const
@@ -271,6 +272,16 @@ class NormalForm(Arrays):
         return [*self.mark_of(node), *(self.statement(node.children[-1]) if node.children else [])]
 
     _s_case = _s_default = _s_label = _labelled
+
+    def types_spelled(self) -> set[str]:
+        """The names of types that the clones spell out, tags apart. Pin: one of them is the name of a parameter."""
+        spelled = [t.c_type for t in self.temporaries.values()] + [p.returns for p in self.points if p.returns]
+        words = set(re.findall(r"\w+", re.sub(r"\b(struct|union|enum) \w+", "", " ".join(spelled))))
+        for local in self.tree.locals.values():
+            if local.parameter and local.name in words:
+                where = self.source.where(self.tree.start)
+                raise Pin(f"{where}: {self.tree.name}: the parameter {local.name} hides a type of this name")
+        return words
 
     @cached_property
     def _jumps(self) -> list[Node]:

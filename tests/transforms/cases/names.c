@@ -28,8 +28,22 @@ static int outer(int n) {
   return r;
 }
 
+/* Locals that hide the type of the calls' results, which has no other name. */
+typedef struct { int n; } user;
+static user *next(user *u) {
+  loop(u->n);
+  u->n++;
+  return u;
+}
+static int hidden(int n) {
+  user one = {n}, *user = &one;
+  user = next(user);
+  if (next(user)->n > 3 && (next(user), 1)) user = next(next(user));
+  return user->n;
+}
+
 int main(void) {
   for (int n = 0; n < 4; n++) printf("%d %d\n", named(n), outer(n));
-  printf("%s\n", __func__);
+  printf("%s %d %d\n", __func__, hidden(0), hidden(3));
   return 0;
 }

@@ -11,4 +11,7 @@ static int outer(int x) {  // pinned: outer: nested function
 static inline __attribute__((always_inline)) int always(int x) { return _Generic(x, int: plain(x + 1) * 3, default: 0) + 1; }  // pinned: a call that can be interrupted stands inside _Generic
 static inline int within(int x) { return _Generic(x, int: plain(x + 1) * 3, default: 0) + 1; }  // pinned: a call that can be interrupted stands inside _Generic
 static int loop(int k) { int s = 0; while (k-- > 0) s += always(k) + within(id(k)); return s; }
-int main(void) { return loop(1) != 8 || generic(1) + builtin(2) + outer(4) != 8; }
+typedef struct { int n; } named;
+static named *next(named *p) { p->n = id(p->n) + 1; return p; }
+static int hides(named *named) { return next(next(named))->n; }  // pinned: hides: the parameter named hides a type of this name
+int main(void) { named one = {3}; if (hides(&one) != 5) return 1; return loop(1) != 8 || generic(1) + builtin(2) + outer(4) != 8; }
