@@ -52,6 +52,10 @@ _ATTRIBUTED = CursorKind.UNEXPOSED_STMT.value
 _LEAVES = frozenset(("record", "enumeration", "typedef", "function"))
 
 
+_NO_PARTS: dict[str, Node | None] = {}  # of the many nodes that have none
+_NO_ORDER: list[Node] = []
+
+
 @dataclass(eq=False, slots=True)
 class Node:
     """One statement, expression or local declaration. ``end`` leaves out a ``;``. Offsets are bytes."""
@@ -66,10 +70,10 @@ class Node:
     name: str = ""  # ref, member, label, goto, var; the text of a number
     target: int = -1  # ref: offset of the declaration's name; var: its own
     target_kind: str = ""  # ref: 'local' 'static' 'global' 'function' 'constant'
-    parts: dict[str, Node | None] = field(default_factory=dict)  # for, if, var: named children
+    parts: dict[str, Node | None] = field(default_factory=lambda: _NO_PARTS)  # for, if, var: named children
     parent: Node | None = None
-    order: list[Node] = field(default_factory=list)  # the whole tree in order of text; this is order[first], and
-    first: int = 0  # what is below goes up to order[last]
+    order: list[Node] = field(default_factory=lambda: _NO_ORDER)  # the whole tree in order of text: this is
+    first: int = 0  # order[first], and what is below goes up to order[last]
     last: int = 0
     hot: bool = False  # holds a call that may unroll, or a point (set by the transform)
     hot_call: bool = False  # is such a call
@@ -200,7 +204,7 @@ class _Builder:
             node.target = cursor.location.offset
             node.target_kind = "static" if cursor.storage_class.name in ("STATIC", "EXTERN") else "local"
             initialiser = trees["operator"][row]
-            node.parts["init"] = None
+            node.parts = {"init": None}
             if initialiser >= 0:
                 begin, end = trees["start"][initialiser], trees["end"][initialiser]
                 for kid in kids:
