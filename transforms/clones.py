@@ -40,7 +40,6 @@ class Printer:
         self.out: list[str] = []
         self.file, self.line = "", -1
         self._own: frozenset[int] = frozenset()
-        self.jumps: list[tuple[str, str]] = []  # record and result of each setjmp
 
     # ---- lines ---------------------------------------------------------------------------------------------------
 
@@ -243,28 +242,29 @@ class Printer:
             else:
                 parts.append(f"__builtin_memcpy((void *)&{slot.c_name}, __upstare_d + {slot.offset}, {slot.size}); ")
         if self.form.records:
-            parts.append(f"goto upstare_arm; upstare_b{point.number}: ; ")
+            parts.append(self._arm())
         return "".join(parts)
+
+    def _arm(self) -> str:
+        """The buffers that lead into the frame lead into this clone from now on.
+
+        This stands at each continuation, not once for all: a variable has no value any more when its scope is left.
+        """
+        parts = ["{ unsigned long __upstare_env[32]; "]
+        for temporary in self.form.records:
+            record = self.variable(temporary.target)
+            parts.append(
+                f"if ({record}[0]) {{ __upstare_again = __upstare_setjmp(__upstare_env); "
+                f"if (__upstare_again) goto upstare_j{-temporary.target}; upstare_rearm({record}, __upstare_env); }} "
+            )
+        return "".join([*parts, "upstare_resume_ready(); } "])
 
     def _set_jump(self, s: ir.SetJump) -> None:
         record, result = self.variable(s.record), self.variable(s.result)
         self.put(f"{record}[0] = (unsigned long)({self.render(s.buffer)}); {result} = {self.render(s.call)}; ")
         if self.resume:
-            self.jumps.append((record, result))
-            self.put(f"upstare_j{len(self.jumps)}: ; ")
+            self.put(f"if (0) {{ upstare_j{-s.record}: ; {result} = __upstare_again; }} ")
         self.put(f"__upstare_jumped({record}, {result}); ")
-
-    def arm(self) -> str:
-        """The buffers that lead into the frame lead into this clone from now on."""
-        parts = ["if (0) { upstare_arm: ; unsigned long __upstare_env[32]; int __upstare_again; "]
-        for number, (record, result) in enumerate(self.jumps, 1):
-            parts.append(
-                f"if ({record}[0]) {{ __upstare_again = __upstare_setjmp(__upstare_env); if (__upstare_again) {{ "
-                f"{result} = __upstare_again; goto upstare_j{number}; }} upstare_rearm({record}, __upstare_env); }} "
-            )
-        cases = " ".join(f"case {p.number}: goto upstare_b{p.number};" for p in self.form.points)
-        parts.append(f"upstare_resume_ready(); switch (__upstare_point) {{ {cases} }} }} ")
-        return "".join(parts)
 
     def _loop(self, s: ir.Loop) -> None:
         label = f"{s.label}: ; " if s.label is not None else ""
@@ -360,6 +360,8 @@ def print_clones(
     clone.put("unsigned __upstare_point, __upstare_phase; ")
     begin = "upstare_resume_hold" if form.records else "upstare_resume_begin"
     clone.put(f"const unsigned char *__upstare_d = {begin}(&__upstare_point, &__upstare_phase); ")
+    if form.records:
+        clone.put("int __upstare_again; ")
     # What changes between a setjmp and the longjmp must be volatile to be found again.
     pointer = "void *volatile" if form.records else "void *"
     for local in tree.locals.values():
@@ -381,8 +383,6 @@ def print_clones(
     clone.statements(body)
     clone.at(max(tree.body.end - 1, tree.body.start))
     clone.put(outer)
-    if form.records:
-        clone.put(clone.arm())
     clone.put(implicit + dummy + "}")
     return as_it_is(copy=False), clone.text()
 
