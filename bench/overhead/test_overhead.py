@@ -175,7 +175,7 @@ def _kvserver(port: int) -> list[str]:
 
 
 def _memcached(port: int) -> list[str]:
-    return ["-u", "root", "-t", "2", "-l", "127.0.0.1", "-U", "0", "-p", str(port)]
+    return ["-u", "root", "-c", "1024", "-t", "2", "-l", "127.0.0.1", "-U", "0", "-p", str(port)]
 
 
 def _redis(port: int) -> list[str]:
