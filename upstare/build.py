@@ -157,7 +157,7 @@ def _object(unit: Unit, decisions: Decisions, release: str, work: str) -> Path:
 
 
 def _compile(unit: Unit, source: Path, target: Path, decisions: Decisions) -> None:
-    command = [*unit.compiler, *for_recompile(unit.flags)]
+    command = [*unit.compiler, *for_recompile(unit.flags), *ask(unit.compiler).own_places]
     if decisions.scheme == "flag":
         # What is called while frames come down must not be pushed over the arguments of the call before.
         command += ask(unit.compiler).room_for_arguments

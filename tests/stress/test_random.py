@@ -18,3 +18,9 @@ def test_random_program_behaves_as_plain(seed: int, tmp_path: Path) -> None:
     if outcome.state in ("passed over", "slow"):
         pytest.skip(f"csmith program {seed}: {outcome.state}")
     assert outcome.differences == []
+
+
+@pytest.mark.skipif(shutil.which("csmith") is None or not INCLUDE.exists(), reason="needs csmith and libcsmith-dev")
+@pytest.mark.parametrize("seed", [100070])
+def test_program_that_once_differed(seed: int, tmp_path: Path) -> None:
+    assert try_program(seed, tmp_path).differences == []

@@ -39,6 +39,12 @@ class Compiler:
         return ["-mllvm", "-no-x86-call-frame-opt"] if self.clang else ["-maccumulate-outgoing-args"]
 
     @property
+    def own_places(self) -> list[str]:
+        """Flags that give each variable in memory a place of its own: what a caller does with the dummy result of an
+        inlined function must not be written over an object that keeps its address."""
+        return ["-mllvm", "-no-stack-coloring"] if self.clang else ["-fstack-reuse=none"]
+
+    @property
     def arguments_forward(self) -> bool:
         """Whether the arguments of a call are evaluated from the first to the last; gcc begins with the last."""
         return self.clang
