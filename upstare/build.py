@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from transforms.decisions import Decisions
-from transforms.unit import UnitTransform
+from transforms.unit import Transformed, UnitTransform
 from upstare.driver import elf
 from upstare.driver.cache import Cache
 from upstare.driver.compiler import ask
@@ -129,10 +129,17 @@ def _transform(unit: Unit, decisions: Decisions, release: str, work: str) -> _Bu
         result: _Built = pickle.loads(found.read_bytes())
         return result
     loaded = _load(unit)
-    transformed = UnitTransform(loaded.parsed, loaded.trees, loaded.types, decisions).run()
+    transformed = _run_transform(loaded, decisions)
     _text(unit, decisions, release, work).write_bytes(transformed.text)
     result = _Built(transformed.functions, transformed.pinned, loaded.types.types)
     cache.put(key, pickle.dumps(result))
+    return result
+
+
+def _run_transform(loaded: _Loaded, decisions: Decisions) -> Transformed:
+    result = UnitTransform(loaded.parsed, loaded.trees, loaded.types, decisions).run()
+    if decisions.shared:
+        result.text = _visible(result.text)
     return result
 
 
@@ -145,8 +152,7 @@ def _object(unit: Unit, decisions: Decisions, release: str, work: str) -> Path:
         return found
     source = _text(unit, decisions, release, work)
     if not source.exists():
-        loaded = _load(unit)
-        source.write_bytes(UnitTransform(loaded.parsed, loaded.trees, loaded.types, decisions).run().text)
+        source.write_bytes(_run_transform(_load(unit), decisions).text)
     target = source.with_suffix(".o")
     _compile(unit, source, target, decisions)
     kept = cache.put(key, target)

@@ -33,7 +33,7 @@ int main(void) {
   for (int i = 0; i < 3; i++) { snprintf(name, sizeof name, "%s/file%d", place, i); fclose(fopen(name, "w")); }
   visits = total = 0; nftw(place, walk, 4, FTW_PHYS); ftw(place, old_walk, 4); printf("%d %d ", visits, total);
   struct dirent **list; int k = scandir(place, &list, select_entry, by_name); for (int i = 0; i < k; i++) { printf("%s ", list[i]->d_name); free(list[i]); } free(list);
-  glob_t g; snprintf(name, sizeof name, "%s/*", place); printf("%d %zu ", glob(name, 0, on_error, &g), g.gl_pathc); globfree(&g);
+  glob_t g; snprintf(name, sizeof name, "%s/*", place); int globbed = glob(name, 0, on_error, &g); printf("%d %zu ", globbed, g.gl_pathc); globfree(&g);
   for (int i = 0; i < 3; i++) { snprintf(name, sizeof name, "%s/file%d", place, i); unlink(name); } rmdir(place);
   int sum = 0; FILE *f = fopencookie(&sum, "w", (cookie_io_functions_t){.write = cookie_write}); fprintf(f, "hello %d", id(5)); fclose(f); printf("%d\n", sum);
   return 0;
