@@ -231,7 +231,9 @@ def test_thread_in_an_older_version(service: Service) -> None:
     time.sleep(0.1)
     reply = client.roll_back(0.2)
     assert not reply["ok"] and reply["kind"] == "timed_out"
-    assert "count(), which is of an older version" in reply["detail"]
+    # Or it was met in the middle of a call to the C library.
+    found = ("count(), which is of an older version", "called from count()")
+    assert any(text in reply["detail"] for text in found), reply
     assert service.runs(2)
 
 
