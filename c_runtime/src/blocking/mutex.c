@@ -2,12 +2,13 @@
  * pthread_mutex_lock, timedlock, clocklock.
  *
  * The mutex stays glibc's: it is taken by pthread_mutex_trylock, which knows about owners and recursion, and given back
- * by pthread_mutex_unlock. Only the sleep is ours, on the word that glibc itself sleeps on. Robust mutexes, those that
- * inherit or protect priority (the kernel keeps their waiters) and elided ones are left to glibc altogether; a thread
- * that waits for one of them waits in a library call.
+ * by pthread_mutex_unlock. Only the sleep is ours, on the word that glibc itself sleeps on. Mutexes that inherit or
+ * protect priority (the kernel keeps their waiters) and elided ones are left to glibc altogether; a thread that waits
+ * for one of them waits in a library call.
  */
 #include "call.h"
 
+#include <linux/futex.h>
 #include <stdlib.h>
 
 #include "quiet.h"
@@ -24,8 +25,10 @@ enum {
   KIND_PRIO_PROTECT = 64,
   KIND_SHARED = 128,
   KIND_ELISION = 256,
-  KIND_FOREIGN = KIND_ROBUST | KIND_PRIO_INHERIT | KIND_PRIO_PROTECT | KIND_ELISION
+  KIND_FOREIGN = KIND_PRIO_INHERIT | KIND_PRIO_PROTECT | KIND_ELISION
 };
+
+#define ROBUST_SLEEP_S 1 /* at most at a time */
 
 static int try_lock(void *mutex) { return pthread_mutex_trylock(mutex); }
 
@@ -46,6 +49,52 @@ static int refuse(const struct ups_call *call, const pthread_mutex_t *mutex) {
   return 0;
 }
 
+/* Sleeps while the word is `value`, for a while at most: -ETIMEDOUT only when the call's own time is over. */
+static long robust_sleep(struct ups_call *call, const int *word, int value) {
+  clockid_t clock = call->timed ? call->clock : CLOCK_MONOTONIC;
+  struct timespec until = ups_time_after(clock, (struct timespec){ROBUST_SLEEP_S, 0});
+  bool last = call->timed && (call->until.tv_sec < until.tv_sec ||
+                              (call->until.tv_sec == until.tv_sec && call->until.tv_nsec <= until.tv_nsec));
+  if (last)
+    until = call->until;
+  if (until.tv_sec < 0)
+    return -ETIMEDOUT; /* the kernel would call it invalid */
+  long result = ups_call_issue(call, SYS_futex, (long)word,
+                               FUTEX_WAIT_BITSET | (clock == CLOCK_REALTIME ? FUTEX_CLOCK_REALTIME : 0), value,
+                               (long)&until, 0, (long)FUTEX_BITSET_MATCH_ANY);
+  return result == -ETIMEDOUT && !last ? 0 : result;
+}
+
+/*
+ * A robust mutex: the word holds the owner's number, FUTEX_WAITERS if somebody sleeps, and FUTEX_OWNER_DIED if nobody
+ * has taken it over from one that died. One who has slept leaves FUTEX_WAITERS behind, as in ups_word_lock. One who dies
+ * between being woken and that, forgets the next sleeper (glibc's own sleepers are known to the kernel, ours are not):
+ * therefore nobody sleeps long. Always between processes, because the kernel wakes it that way when an owner dies.
+ */
+static long robust_lock(struct ups_call *call, pthread_mutex_t *mutex) {
+  int *word = &mutex->__data.__lock;
+  for (;;) {
+    int error = pthread_mutex_trylock(mutex);
+    if (call->contended && (error == 0 || error == EOWNERDEAD))
+      __atomic_fetch_or(word, (int)FUTEX_WAITERS, __ATOMIC_RELAXED); /* ours; published by the unlock */
+    if (call->contended && error == ENOTRECOVERABLE)
+      ups_word_wake(word, INT_MAX, true);
+    if (error != EBUSY)
+      return -error;
+    int value = __atomic_load_n(word, __ATOMIC_RELAXED);
+    if (value == 0 || ((unsigned)value & FUTEX_OWNER_DIED))
+      continue;
+    int waited = (int)((unsigned)value | FUTEX_WAITERS);
+    if (value != waited &&
+        !__atomic_compare_exchange_n(word, &value, waited, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+      continue;
+    call->contended = 1;
+    long result = robust_sleep(call, word, waited);
+    if (result == -ETIMEDOUT || result == UPS_CP_UNROLLED)
+      return result;
+  }
+}
+
 long ups_mutex_lock_for(struct ups_call *call, pthread_mutex_t *mutex) {
   int kind = mutex->__data.__kind;
   if (kind & KIND_FOREIGN)
@@ -59,6 +108,8 @@ long ups_mutex_lock_for(struct ups_call *call, pthread_mutex_t *mutex) {
     if (error)
       return -error;
   }
+  if (kind & KIND_ROBUST)
+    return robust_lock(call, mutex);
   return ups_word_lock(call, &mutex->__data.__lock, kind & KIND_SHARED, try_lock, mutex);
 }
 

@@ -27,6 +27,27 @@ static void *take_locks(void *argument) {
   return NULL;
 }
 
+/* ---- Owners that die with a robust mutex ----------------------------------------------------------------------------- */
+
+static _Atomic long deaths, alive;
+
+static void *die_with_it(void *argument) {
+  pthread_mutex_t *robust = mutexes;
+  unsigned random = (unsigned)(long)argument + 7;
+  struct timespec until;
+  clock_gettime(CLOCK_REALTIME, &until);
+  until.tv_sec += 20;
+  int error = (long)argument % 2 ? pthread_mutex_lock(robust) : pthread_mutex_timedlock(robust, &until);
+  CHECK(error == 0 || error == EOWNERDEAD);
+  if (error) CHECK(!pthread_mutex_consistent(robust));
+  if (error) deaths++;
+  CHECK(alive++ == 0);
+  if (rand_r(&random) % 4 == 0) a_moment(1);
+  alive--;
+  if (rand_r(&random) % 2) CHECK(!pthread_mutex_unlock(robust));
+  return NULL;
+}
+
 /* ---- A queue with two conditions ------------------------------------------------------------------------------------ */
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -114,7 +135,7 @@ int run(void) {
   all(take_locks, THREADS);
   SHOW(counters[0] + counters[1] + counters[2] + counters[3]);
 
-  /* Robust and priority inheriting ones are left to libc. */
+  /* Robust ones; those that inherit priority are left to libc. */
   pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
   pthread_mutex_init(mutexes, &attributes);
   pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_STALLED);
@@ -123,6 +144,16 @@ int run(void) {
   memset(counters, 0, sizeof counters);
   all(take_locks, THREADS);
   SHOW(counters[0] + counters[1] + counters[2] + counters[3]);
+
+  for (int i = 0; i < 100; i++) all(die_with_it, THREADS);
+  int last = pthread_mutex_lock(mutexes);
+  SHOW(deaths > 100);
+  if (last == EOWNERDEAD) pthread_mutex_consistent(mutexes);
+  struct timespec soon;
+  clock_gettime(CLOCK_MONOTONIC, &soon);
+  soon.tv_nsec += soon.tv_nsec < 900000000 ? 100000000 : 0;
+  SHOW(pthread_mutex_clocklock(mutexes, CLOCK_MONOTONIC, &soon));
+  SHOW(pthread_mutex_unlock(mutexes));
 
   pthread_t threads[4];
   for (int i = 0; i < 4; i++) CHECK(!pthread_create(threads + i, NULL, i % 2 ? produce : consume, NULL));
