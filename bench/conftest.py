@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.build import run_build
-from tests.support.fixtures import compile_cache, kvserver, tinyproxy
+from tests.support.fixtures import compile_cache, kvserver, prefork, tinyproxy
 from tests.support.tool import REPOSITORY
 
-__all__ = ["compile_cache", "kvserver", "tinyproxy"]
+__all__ = ["compile_cache", "kvserver", "prefork", "tinyproxy"]
 
 HERE = Path(__file__).resolve().parent
 

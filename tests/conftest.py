@@ -2,9 +2,9 @@
 
 import signal
 
-from tests.support.fixtures import compile_cache, kvserver, tinyproxy
+from tests.support.fixtures import compile_cache, kvserver, prefork, tinyproxy
 
-__all__ = ["compile_cache", "kvserver", "tinyproxy"]
+__all__ = ["compile_cache", "kvserver", "prefork", "tinyproxy"]
 
 
 def pytest_configure() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.build import KVSERVER, run_build
+from tests.support.build import EXAMPLES, run_build
 from tests.support.source import unpack_or_skip
 from tests.support.tool import UPSTARE_CC
 
@@ -41,7 +41,7 @@ def _package(name: str) -> Callable[[Path], Path]:
 
 
 def _example(directory: Path) -> Path:
-    return Path(shutil.copytree(KVSERVER / "v2", directory))
+    return Path(shutil.copytree(EXAMPLES / "kvserver" / "v2", directory))
 
 
 def _make_kvserver(place: Path, compiler: str, env: dict[str, str]) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.support.tool import REPOSITORY, UPSTARE, UPSTARE_CC, environment
 
-KVSERVER = REPOSITORY / "examples" / "kvserver"
+EXAMPLES = REPOSITORY / "examples"
 #: A fixture that gives the executable of a version, updateable or plain.
 Builder = Callable[..., Path]
 BUILD_DEADLINE = 900.0
@@ -33,12 +33,12 @@ def run_build(command: Sequence[str | Path], cwd: Path, **env: str) -> str:
     return done.stdout
 
 
-def build_kvserver(version: str, directory: Path, updateable: bool = True, **env: str) -> Path:
-    """The example's executable, built in a copy of its directory."""
+def build_example(name: str, version: str, directory: Path, updateable: bool = True, **env: str) -> Path:
+    """An example's executable, built in a copy of its directory."""
     place = directory / version
-    shutil.copytree(KVSERVER / version, place)
+    shutil.copytree(EXAMPLES / name / version, place)
     run_build(["make", f"CC={UPSTARE_CC if updateable else 'cc'}"], place, UPSTARE_VERSION=version, **env)
-    return place / "kvserver"
+    return place / name
 
 
 def build_file(source: Path, out: Path, flags: Sequence[str] = C_FLAGS, env: Mapping[str, str] | None = None) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.build import Builder, build_kvserver
+from tests.support.build import Builder, build_example
 from tests.support.tinyproxy import Version, build_tinyproxy
 from tests.support.tool import REPOSITORY
 
@@ -18,18 +18,29 @@ def compile_cache() -> None:
     os.environ.setdefault("UPSTARE_CACHE", str(REPOSITORY / "build" / "test-cache"))
 
 
-@pytest.fixture(scope="session")
-def kvserver(tmp_path_factory: pytest.TempPathFactory) -> Builder:
-    """Executables of the example by version, each built once."""
+def example(name: str, factory: pytest.TempPathFactory) -> Builder:
+    """Executables of an example by version, each built once."""
     built: dict[tuple[str, bool], Path] = {}
 
     def build(version: str, updateable: bool = True) -> Path:
         key = (version, updateable)
         if key not in built:
-            built[key] = build_kvserver(version, tmp_path_factory.mktemp("kvserver"), updateable)
+            built[key] = build_example(name, version, factory.mktemp(name), updateable)
         return built[key]
 
     return build
+
+
+@pytest.fixture(scope="session")
+def kvserver(tmp_path_factory: pytest.TempPathFactory) -> Builder:
+    """Executables of the threaded example."""
+    return example("kvserver", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def prefork(tmp_path_factory: pytest.TempPathFactory) -> Builder:
+    """Executables of the pre-forking example."""
+    return example("prefork", tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
