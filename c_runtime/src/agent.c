@@ -17,14 +17,16 @@
 #include <sys/un.h>
 
 #include "blocking.h"
+#include "faults.h"
 #include "update.h"
 
 #define STACK_BYTES ((size_t)1 << 20)
 #define MAGIC 0x4d435055u /* "UPCM" */
-#define COMMIT_PATIENCE_MS 10000
+#define PROTOCOL 2
+#define LOOK_MS 20 /* how long a decision of another process may go unnoticed */
 #define GLANCE_PATIENCE_US 50000 /* for a look at the threads: they pause meanwhile */
 
-enum op { STATUS = 1, LOAD, STOP, COMMIT, ABORT, ROLLBACK_PREPARE, BYE };
+enum op { STATUS = 1, LOAD, STOP, COMMIT, ABORT, ROLLBACK_PREPARE, BYE, FAULT };
 
 struct request {
   uint32_t magic, op;
@@ -36,6 +38,7 @@ static _Atomic(uint32_t) served;
 static _Atomic(uint64_t) serving; /* the number of the coordinator that the agent talks to */
 static _Atomic(int) conversation = -1; /* the agent's socket */
 static _Atomic(uint32_t) reading_table;
+static uint64_t decision_due; /* when to give up waiting for it, after a yes. agent */
 
 bool ups_agent_wanted(void) {
   return atomic_load_explicit(&wish, memory_order_relaxed) != 0 && atomic_load(&served) == 0;
@@ -47,6 +50,7 @@ void ups_agent_child(void) {
   atomic_store(&wish, 0);
   atomic_store(&served, 0);
   atomic_store(&serving, 0);
+  ups_update_child();
 }
 
 /* ---- The socket ----------------------------------------------------------------------------------------------------------- */
@@ -257,12 +261,6 @@ static void on_attention(int signal, siginfo_t *info, void *context) {
 
 /* ---- Replies ------------------------------------------------------------------------------------------------------------------ */
 
-static void free_report(struct ups_report *report) {
-  ups_text_free(&report->reason);
-  ups_text_free(&report->culprits);
-  ups_text_free(&report->detail);
-}
-
 static void number(struct ups_text *text, const char *name, uint64_t value) {
   ups_text_add(text, ",\"%s\":%llu", name, (unsigned long long)value);
 }
@@ -300,7 +298,7 @@ static void describe_self(struct ups_text *text) {
 
 static bool hello(int fd) {
   struct ups_text text = {0};
-  ups_text_add(&text, "{\"ok\":true,\"hello\":1,\"abi\":%u", UPSTARE_ABI);
+  ups_text_add(&text, "{\"ok\":true,\"hello\":%u,\"abi\":%u", PROTOCOL, UPSTARE_ABI);
   describe_self(&text);
   ups_text_add(&text, "}");
   bool sent = send_text(fd, &text);
@@ -325,8 +323,9 @@ static void status(struct ups_text *text, struct ups_report *report) {
   ups_text_add(text, ",\"threads_detail\":%s", ups_text_string(&report->detail));
 }
 
-static void stop(struct ups_text *text, struct ups_report *report, uint64_t patience_us) {
-  ups_update_stop(ups_now_us() + patience_us, report);
+static void stop(struct ups_text *text, struct ups_report *report, const struct request *request, int ballot) {
+  ups_update_stop(ups_now_us() + request->a, ballot, report);
+  decision_due = ups_now_us() + request->b;
   begin_reply(text, report);
   if (report->kind != NULL) return;
   number(text, "stop_us", report->stop_us);
@@ -335,16 +334,26 @@ static void stop(struct ups_text *text, struct ups_report *report, uint64_t pati
   ups_text_add(text, ",\"threads_detail\":%s", ups_text_string(&report->detail));
 }
 
-static void commit(struct ups_text *text, struct ups_report *report) {
-  ups_update_commit(report);
-  begin_reply(text, report);
-  if (report->kind != NULL) return;
+static void say_committed(struct ups_text *text, const struct ups_report *report) {
+  number(text, "committed", 1);
   number(text, "transform_us", report->transform_us);
   number(text, "resume_us", report->resume_us);
   number(text, "pause_us", report->pause_us);
   number(text, "frames", report->counts.frames);
   number(text, "moved_objects", report->moved);
   number(text, "threads", report->counts.threads);
+}
+
+static void commit(struct ups_text *text, struct ups_report *report) {
+  ups_update_commit(report);
+  begin_reply(text, report);
+  if (report->kind == NULL) say_committed(text, report);
+}
+
+static void abort_update(struct ups_text *text, struct ups_report *report) {
+  bool committed = ups_update_abort(report);
+  begin_reply(text, report);
+  if (committed) say_committed(text, report);
 }
 
 /* True: another request may come. */
@@ -364,10 +373,11 @@ static bool serve(int fd, const struct request *request, int descriptor) {
       begin_reply(&text, &report);
       number(&text, "load_us", report.load_us);
       break;
-    case STOP: stop(&text, &report, request->a); break;
+    case STOP: stop(&text, &report, request, descriptor); break;
     case COMMIT: commit(&text, &report); break;
-    case ABORT:
-      ups_update_cancel();
+    case ABORT: abort_update(&text, &report); break;
+    case FAULT:
+      more = ups_fault_order(request->a, request->b);
       begin_reply(&text, &report);
       break;
     default: more = false; break;
@@ -377,7 +387,7 @@ static bool serve(int fd, const struct request *request, int descriptor) {
     more = send_text(fd, &text);
   }
   ups_text_free(&text);
-  free_report(&report);
+  ups_report_free(&report);
   return more;
 }
 
@@ -392,9 +402,11 @@ static bool receive(int fd, struct request *request, int *descriptor) {
     struct iovec piece = {(char *)request + got, sizeof *request - got};
     struct msghdr message = {
         .msg_iov = &piece, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
-    /* The threads must not stay stopped because a coordinator hangs. */
     struct pollfd ready = {fd, POLLIN, 0};
-    if (poll(&ready, 1, ups_update_stopped() ? COMMIT_PATIENCE_MS : -1) == 0) return false;
+    while (poll(&ready, 1, ups_update_prepared() ? LOOK_MS : -1) == 0) {
+      ups_update_look();
+      if (ups_update_prepared() && ups_now_us() >= decision_due) return false; /* the coordinator hangs */
+    }
     ssize_t count = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
     if (count < 0 && errno == EINTR) continue;
     if (count <= 0) return false;
@@ -424,7 +436,7 @@ static void *agent(void *argument) {
   }
   atomic_store(&serving, 0);
   atomic_store(&conversation, -1);
-  ups_update_cancel(); /* before COMMIT nothing has happened */
+  ups_update_cancel("the coordinator is gone");
   if (descriptor >= 0) close(descriptor);
   if (fd >= 0) close(fd);
   atomic_store(&served, 0);

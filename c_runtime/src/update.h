@@ -77,14 +77,41 @@ struct ups_report {
   unsigned moved;
 };
 
-/* The verbs, in the order IDLE -> load -> LOADED -> stop -> STOPPED -> commit -> IDLE. What fails puts the process back
+/* ---- load.c -------------------------------------------------------------------------------------------------------------- */
+
+/* The new image that is in a file, loaded now or before. Null: `why`, and nothing is left of it. */
+struct ups_image *ups_load(int fd, const char **why);
+
+/* ---- map.c --------------------------------------------------------------------------------------------------------------- */
+
+struct ups_transition {
+  struct ups_image *target;
+  const struct upstare_patch *patch;
+  const struct upstare_direction *direction; /* of the patch */
+  bool backward;
+};
+
+/* Has a frame at this position a continuation? The argument is the transition. */
+bool ups_map_vote(const struct ups_position *position, void *argument, struct ups_text *why);
+/* New frames and moved objects, beside the old ones. All threads unrolled. False: the report has the reason. */
+bool ups_map_all(const struct ups_transition *transition, struct ups_report *report);
+void ups_map_adopt(void); /* the new frames take the old ones' place. Cannot fail. After ups_map_all. */
+
+/* ---- The verbs ----------------------------------------------------------------------------------------------------------- */
+
+void ups_report_free(struct ups_report *report);
+
+/* The verbs, in the order IDLE -> load -> LOADED -> stop -> PREPARED -> commit -> IDLE. What fails puts the process back
  * to IDLE with the old version running and report->kind set. */
 void ups_update_load(int fd, struct ups_report *report);
 void ups_update_load_previous(struct ups_report *report);
-void ups_update_stop(uint64_t deadline_us, struct ups_report *report);
+void ups_update_stop(uint64_t deadline_us, int ballot, struct ups_report *report);
 void ups_update_commit(struct ups_report *report);
-void ups_update_cancel(void); /* from any state */
-bool ups_update_stopped(void);
+bool ups_update_abort(struct ups_report *report); /* true: too late, it was committed; the report says how it went */
+void ups_update_cancel(const char *why);          /* from any state. PREPARED: the ballot has the last word */
+bool ups_update_prepared(void);
+void ups_update_look(void); /* PREPARED: has another process decided? Then so it is here */
+void ups_update_child(void); /* this is a fork: what its parent was doing does not count */
 void ups_update_glance(uint64_t deadline_us, struct ups_report *report); /* stops, looks, lets go. IDLE only. */
 
 #endif

@@ -12,8 +12,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from upstare.coordinator.ballot import Ballot
+
 STATUS, LOAD, STOP, COMMIT, ABORT, ROLLBACK_PREPARE, BYE = range(1, 8)
 SIGNAL = 63
+DECISION = 10.0  # seconds that the agent waits for it
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -62,8 +65,12 @@ class Client:
         return data
 
     def request(self, op: int, a: int = 0, patch: Path | None = None) -> dict[str, Any]:
-        data = struct.pack("<4sIQQ", b"UPCM", op, a, 0)
-        if patch is None:
+        data = struct.pack("<4sIQQ", b"UPCM", op, a, int(DECISION * 1e6))
+        if op == STOP:
+            self.ballot = Ballot()
+            socket.send_fds(self.socket, [data], [self.ballot.descriptor])
+            self.ballot.close()
+        elif patch is None:
             self.socket.sendall(data)
         else:
             file = os.memfd_create("patch", os.MFD_CLOEXEC)

@@ -4,7 +4,8 @@ Run as ``fake_agent.py SCRIPT`` where SCRIPT is a JSON object: ``hello`` (merged
 (false: no handler for the reserved signal), ``deaf`` (never connects), ``not_now`` (says that it cannot start the
 agent), ``impostor`` (a child connects first), ``slow`` (how many signals to let pass), ``fork`` (how many children
 of the same kind to have), and for each request name a reply object merged into the usual one or a word: ``die``,
-``hang up``, ``hang``, ``nonsense``, ``huge``, ``cut`` (dies in the middle of the reply). Prints a line for each
+``hang up``, ``hang``, ``nonsense``, ``huge``, ``cut`` (dies in the middle of the reply), ``die later`` (once the ballot
+is cast). Prints a line for each
 thing that happens.
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import json
+import mmap
 import os
 import signal
 import socket
@@ -21,7 +23,7 @@ import sys
 from typing import Any
 
 ATTENTION = 63
-NAMES = {1: "STATUS", 2: "LOAD", 3: "STOP", 4: "COMMIT", 5: "ABORT", 6: "ROLLBACK_PREPARE", 7: "BYE"}
+NAMES = {1: "STATUS", 2: "LOAD", 3: "STOP", 4: "COMMIT", 5: "ABORT", 6: "ROLLBACK_PREPARE", 7: "BYE", 8: "FAULT"}
 USUAL: dict[str, dict[str, Any]] = {
     "STATUS": {},
     "LOAD": {"load_us": 120},
@@ -40,6 +42,7 @@ USUAL: dict[str, dict[str, Any]] = {
 
 script: dict[str, Any] = json.loads(sys.argv[1])
 libc = ctypes.CDLL(None, use_errno=True)
+ballots: list[mmap.mmap] = []
 
 
 def say(text: str) -> None:
@@ -61,7 +64,7 @@ def send(connection: socket.socket, message: dict[str, Any]) -> None:
 
 
 def misbehave(connection: socket.socket, how: str) -> None:
-    if how == "die":
+    if how in ("die", "die later"):
         os._exit(1)
     if how == "cut":
         connection.sendall(struct.pack("<I", 1000) + b'{"ok": tr')
@@ -87,13 +90,17 @@ def receive(connection: socket.socket) -> tuple[str, int]:
     magic, op, a, _ = struct.unpack("<4sIQQ", data)
     assert magic == b"UPCM", magic
     name = NAMES[op]
-    if descriptors:
+    if name == "STOP":
+        ballots[:] = [mmap.mmap(descriptors[0], mmap.PAGESIZE)]
+        os.close(descriptors[0])
+        say(f"{name} {a}")
+    elif descriptors:
         seals = signal_seals(descriptors[0])
         content = os.read(descriptors[0], 4096).decode()
         say(f"{name} {content} seals={seals}")
         os.close(descriptors[0])
     else:
-        say(f"{name} {a}" if name == "STOP" else name)
+        say(name)
     return name, a
 
 
@@ -103,13 +110,20 @@ def signal_seals(descriptor: int) -> int:
     return fcntl.fcntl(descriptor, fcntl.F_GET_SEALS)
 
 
+def cast(commit: bool) -> bool:
+    """The ballot's decision, after ours; ours is lost if another one was first."""
+    if ballots[0][0] == 0:
+        ballots[0][0] = 1 if commit else 2
+    return ballots[0][0] == 1
+
+
 def serve(nonce: int) -> None:
     address = f"\0upstare-{os.getpid()}-{nonce:016x}"
     if script.get("impostor") and os.fork() == 0:
         with socket.socket(socket.AF_UNIX) as other:
             other.connect(address)
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                send(other, {"hello": 1, "build": "evil", "program": "evil"})
+                send(other, {"hello": 2, "build": "evil", "program": "evil"})
                 assert other.recv(100) == b"", "the coordinator talks to an impostor"
             say("impostor was dropped")
         os._exit(0)
@@ -118,7 +132,7 @@ def serve(nonce: int) -> None:
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(address)
     hello = {
-        "hello": 1,
+        "hello": 2,
         "abi": 2,
         "pid": os.getpid(),
         "build": "a" * 64,
@@ -140,7 +154,11 @@ def serve(nonce: int) -> None:
             return
         reply = script.get(name, {})
         if isinstance(reply, str):
+            if reply == "die later":
+                cast(True)
             misbehave(connection, reply)
+        elif name == "COMMIT" and not cast(reply.get("ok", True)):
+            send(connection, {"ok": False, "kind": "refused", "reason": "another process called it off", **reply})
         else:
             send(connection, {"ok": True, **USUAL[name], **reply})
 

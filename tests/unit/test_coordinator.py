@@ -156,12 +156,30 @@ def test_several_processes_one_refuses(start: Callable[..., Target], patch: Path
         assert target.expect("BYE")[-2:] == ["ABORT", "BYE"]
 
 
-def test_several_processes_one_dies_in_the_commit(start: Callable[..., Target], patch: Path, run: Run) -> None:
-    targets = [start(), start(COMMIT="die")]
+@pytest.mark.parametrize("how", ["die", "die later"])
+def test_several_processes_one_dies_in_the_commit(
+    start: Callable[..., Target], patch: Path, run: Run, how: str
+) -> None:
+    targets = [start(), start(COMMIT=how), start()]
+    pids = [word for target in targets for word in ("--pid", str(target.pid))]
+    code, outcome, _ = run("apply", patch, *pids)
+    assert (code, outcome["outcome"]) == (0, "updated")
+    assert [each["outcome"] for each in outcome["processes"]] == ["updated", "ended", "updated"]
+
+
+def test_the_last_to_decide_is_too_late(start: Callable[..., Target], patch: Path, run: Run) -> None:
+    no = {"ok": False, "kind": "refused", "reason": "the coordinator was too late"}
+    targets = [start(COMMIT=no), start()]
     code, outcome, _ = run("apply", patch, "--pid", targets[0].pid, "--pid", targets[1].pid)
-    assert (code, outcome["outcome"]) == (1, "error")
-    assert [each["outcome"] for each in outcome["processes"]] == ["rolled_back", "ended"]
-    assert targets[0].expect("BYE")[-4:-1] == ["ROLLBACK_PREPARE", "STOP 5000000", "COMMIT"]
+    assert (code, outcome["outcome"]) == (3, "refused")
+    assert no["reason"] in outcome["reason"]
+    assert [each["outcome"] for each in outcome["processes"]] == ["untouched", "untouched"]
+
+
+def test_agent_of_another_release(start: Callable[..., Target], patch: Path, run: Run) -> None:
+    code, outcome, _ = run("apply", patch, "--pid", start(hello={"hello": 1}).pid)
+    assert (code, outcome["outcome"]) == (3, "refused")
+    assert "speaks another protocol (1, not 2)" in outcome["reason"]
 
 
 def test_tree(program: Path, start: Callable[..., Target], patch: Path, run: Run) -> None:

@@ -1,8 +1,9 @@
 """The update of one or several processes, all or nothing.
 
 A :class:`Transition` walks through the states of ``docs/consistency.md``: *init* finds and greets the processes, *load*
-brings the new version into each, *stop* stops all threads of all and lets every process vote, *complete* commits. Up to
-the commit a "no", a deadline, Ctrl-C or our own death puts every process back on the old version.
+brings the new version into each, *stop* stops all threads of all and lets every process prepare and vote, *complete*
+has them commit. Up to the commit a "no", a deadline, Ctrl-C or our own death puts every process back on the old
+version; the commit is one change of one word that all of them see (``ballot.py``).
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from upstare.coordinator import process as processes
+from upstare.coordinator import tree as trees
+from upstare.coordinator.ballot import Ballot, Decision
 from upstare.coordinator.outcome import Outcome, ProcessOutcome, UpdateFailed, outcome_of
 from upstare.coordinator.process import NoSuchProcess, Process
 from upstare.coordinator.protocol import Op, Reply, Session, blame, connect
@@ -25,7 +28,9 @@ from upstare.patch.file import PatchFile, read_patch
 
 LOAD_PATIENCE = 60.0
 STOP_GRACE = 2.0
-COMMIT_PATIENCE = 60.0
+DECISION_GRACE = 10.0  # beyond two deadlines: for processes that appear while others stop
+COMMIT_PATIENCE = 10.0
+BALLOT_PATIENCE = 1.0  # for a process that has hung up to settle the decision
 
 
 class Unchanged(UpstareError):
@@ -40,6 +45,7 @@ class Member:
 
     process: Process
     file: tuple[int, int]  # of the program: device, inode
+    family: trees.Family | None
     lock: int
     session: Session
     outcome: ProcessOutcome
@@ -134,6 +140,8 @@ class Transition:
         self.tree = tree
         self.timeout = timeout
         self.members: list[Member] = []
+        self.ballot = Ballot()
+        self._orphans = trees.Orphans()
         self._passed_over: set[int] = set()
         self._stop_sent = 0.0
 
@@ -145,7 +153,7 @@ class Transition:
                 self._admit(pid)
             except Unchanged as reason:
                 unchanged.append(str(reason))
-        self._admit_children()
+        self._admit_relatives()
         if not self.members:
             raise Unchanged("; ".join(unchanged))
 
@@ -162,67 +170,82 @@ class Transition:
     def stop(self) -> None:
         """Stop all threads of all processes and have every process vote; new children are taken in as they appear."""
         self._stop_sent = time.monotonic()
+        decided_by = self._stop_sent + 2 * self.timeout + DECISION_GRACE
         fresh = list(self.members)
         while fresh:
+            left = decided_by - time.monotonic()
+            if left < 0:
+                raise DeadlineMissed("new processes appear faster than they can be stopped")
             for member in self._still(fresh):
                 with self._may_end(member):
-                    member.session.send(Op.STOP, a=int(self.timeout * 1e6))
+                    member.session.send(
+                        Op.STOP, a=int(self.timeout * 1e6), b=int(left * 1e6), descriptor=self.ballot.descriptor
+                    )
             for member in self._still(fresh):
                 with self._may_end(member):
                     reply = _granted(member, member.session.receive(self.timeout + STOP_GRACE))
                     _copy(reply, member.outcome, "stop_us", "threads", "frames")
-            fresh = self._admit_children()
+            fresh = self._admit_relatives()
             self.load(fresh)
 
     def complete(self) -> None:
-        """Commit in every process. From here on there is no way back but another update.
+        """Commit in every process. The first that is asked decides for all, even if we or it are gone a moment later.
 
-        If one process fails after all, those that committed are rolled back, and the first failure is raised.
+        Raises the reason if the decision was against it: then all processes are back on the old version.
         """
-        failures: list[UpstareError] = []
+        lost: list[UpstareError] = []
         asked: list[Member] = []
         for member in self.members:
             try:
                 member.session.send(Op.COMMIT)
+                asked.append(member)
             except UpstareError as error:
-                failures += self._lost(member, error)
-            asked.append(member)
-            if failures:
-                break
+                self._lose(member, error)
+                if not asked and member.outcome.outcome != "ended":
+                    raise
+                if not asked and member.process.pid in self.pids:
+                    raise
+                lost.append(error)
+        refusals: list[UpstareError] = []
         for member in asked:
-            if member.outcome.outcome != "untouched":
-                continue
             try:
                 reply = member.session.receive(COMMIT_PATIENCE)
             except UpstareError as error:
-                failures += self._lost(member, error)
+                self._lose(member, error)
+                lost.append(error)
                 continue
             try:
                 _granted(member, reply)
             except UpstareError as error:
-                failures.append(error)
+                refusals.append(error)
                 continue
             _copy(reply, member.outcome, "threads", "frames", "moved_objects")
             _copy(reply, member.outcome, "transform_us", "resume_us", "pause_us")
             member.outcome.outcome = "updated"
-        if failures:
-            for member in asked:
-                if member.outcome.outcome == "updated":
-                    self._reverse(member)
-            raise failures[0]
+        if not self._committed():
+            raise (refusals or lost)[0]
+        survivors = [m for m in self.members if m.outcome.outcome != "ended"]
+        if not survivors:
+            raise lost[0]
+        for member in survivors:
+            if member.outcome.outcome != "updated":
+                member.outcome.outcome = "pending"
 
     def cancel(self) -> None:
         """Put every process that has not committed back on the old version."""
-        for member in self.members:
-            if member.outcome.outcome == "untouched":
-                member.session.abort()
-                if member.process.ended():
-                    member.outcome.outcome = "ended"
+        waiting = [member for member in self.members if member.outcome.outcome == "untouched"]
+        for member in waiting:
+            member.session.start_abort()
+        for member in waiting:
+            member.session.finish_abort()
+            if member.process.ended():
+                member.outcome.outcome = "ended"
 
     def close(self) -> None:
         """Hang up everywhere."""
         for member in self.members:
             member.close()
+        self.ballot.close()
 
     def outcome(self, name: str, reason: str | None = None) -> Outcome:
         """The report as things stand."""
@@ -250,7 +273,8 @@ class Transition:
             os.close(lock)
             process.close()
             raise
-        member = Member(process, file, lock, session, ProcessOutcome(pid, threads=session.hello.get("threads", 0)))
+        outcome = ProcessOutcome(pid, threads=session.hello.get("threads", 0))
+        member = Member(process, file, trees.family(pid), lock, session, outcome)
         try:
             self.plan.fits(member)
         except BaseException:
@@ -259,15 +283,19 @@ class Transition:
         self.members.append(member)
         return member
 
-    def _admit_children(self) -> list[Member]:
-        """Take in descendants that run the same program and are not members yet; others are passed over."""
+    def _admit_relatives(self) -> list[Member]:
+        """Take in descendants and orphans that run the same program and are not members yet; pass over the others."""
         fresh: list[Member] = []
-        if not self.tree:
+        if not self.tree or not self.members:
             return fresh
-        known = {member.process.pid for member in self.members} | self._passed_over
+        members = {member.process.pid for member in self.members}
+        known = members | self._passed_over
         programs = {member.hello["program"] for member in self.members}
         files = {member.file for member in self.members}
-        for pid in [child for root in self.pids for child in processes.children(root)]:
+        families = {member.family for member in self.members if member.family is not None}
+        begun = min(trees.started(pid) for pid in members)
+        candidates = [child for root in self.pids for child in trees.descendants(root)]
+        for pid in [*candidates, *self._orphans.find(families, known | set(candidates), begun)]:
             if pid in known:
                 continue
             known.add(pid)
@@ -296,22 +324,17 @@ class Transition:
             self._passed_over.add(member.process.pid)
             member.close()
 
-    def _lost(self, member: Member, error: UpstareError) -> list[UpstareError]:
-        """Contact broke in the commit: the process has ended, or nobody knows. The failure, if it counts as one."""
-        ended = isinstance(error, NoSuchProcess)
+    def _lose(self, member: Member, error: UpstareError) -> None:
+        """Contact broke in the commit: the process has ended, or nobody knows yet."""
+        ended = isinstance(error, NoSuchProcess) or member.process.ended()
         member.outcome.outcome = "ended" if ended else "unknown"
-        return [] if ended and member.process.pid not in self.pids else [error]
 
-    def _reverse(self, member: Member) -> None:
-        """Roll back a process that committed when another one could not."""
-        session = member.session
-        try:
-            _granted(member, session.request(Op.ROLLBACK_PREPARE, LOAD_PATIENCE))
-            _granted(member, session.request(Op.STOP, self.timeout + STOP_GRACE, a=int(self.timeout * 1e6)))
-            _granted(member, session.request(Op.COMMIT, COMMIT_PATIENCE))
-            member.outcome.outcome = "rolled_back"
-        except UpstareError:
-            session.abort()
+    def _committed(self) -> bool:
+        """Whether the decision was to commit. A process that hung up without a word is about to say no."""
+        deadline = time.monotonic() + BALLOT_PATIENCE
+        while self.ballot.decision() is Decision.OPEN and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return self.ballot.decision() is Decision.COMMITTED
 
 
 def apply(path: Path, pids: list[int], *, tree: bool = False, timeout: float = 5.0) -> Outcome:

@@ -29,7 +29,9 @@ class ProcessOutcome:
     """What happened in one process. Times in microseconds; None where the step was not reached."""
 
     pid: int
-    outcome: str = "untouched"  # 'updated', 'untouched' (the old version runs on), 'rolled_back', 'ended', 'unknown'
+    # 'updated', 'untouched' (the old version runs on), 'ended', 'unknown', or 'pending': it has not answered (it may be
+    # stopped by somebody), but runs nothing more of the old version.
+    outcome: str = "untouched"
     threads: int = 0
     frames: int = 0
     moved_objects: int = 0

@@ -147,22 +147,6 @@ def file_of(pid: int) -> tuple[int, int]:
     return file.st_dev, file.st_ino
 
 
-def children(pid: int) -> list[int]:
-    """All live descendants of a process, parents before their children.
-
-    Asked while everything stands still, so it must be fast: the kernel's own lists where it keeps them.
-    """
-    try:
-        lists = [task.joinpath("children").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
-        direct = [int(child) for text in lists for child in text.split()]
-    except (FileNotFoundError, ProcessLookupError):  # it has ended, or the kernel keeps no lists
-        try:
-            direct = [child.pid for child in psutil.Process(pid).children()]
-        except psutil.NoSuchProcess:
-            direct = []
-    return direct + [descendant for child in direct for descendant in children(child)]
-
-
 def _open(pid: int) -> int:
     try:
         return os.pidfd_open(pid)

@@ -33,6 +33,7 @@ REQUEST = struct.Struct("<4sIQQ")
 REQUEST_MAGIC = b"UPCM"
 REPLY_LENGTH = struct.Struct("<I")
 REPLY_LIMIT = 64 << 20
+PROTOCOL = 2
 
 FIRST_REPEAT = 0.002
 LAST_REPEAT = 0.02
@@ -45,11 +46,12 @@ class Op(IntEnum):
 
     STATUS = 1
     LOAD = 2  # with a descriptor
-    STOP = 3  # a: microseconds from now
+    STOP = 3  # a: microseconds to stop in, b: microseconds to wait for the decision; with the ballot's descriptor
     COMMIT = 4
     ABORT = 5
     ROLLBACK_PREPARE = 6
     BYE = 7
+    FAULT = 8  # for tests: a: step, b: what happens there (c_runtime/src/faults.h)
 
 
 class ConnectionLost(UpstareError):
@@ -93,11 +95,15 @@ class Session:
         self.send(op, a, b, descriptor)
         return self.receive(timeout)
 
-    def abort(self) -> None:
+    def start_abort(self) -> None:
         """Call off whatever is going on. The process does the same by itself if we cannot reach it."""
-        deadline = time.monotonic() + ABORT_PATIENCE
         with suppress(UpstareError):
             self.send(Op.ABORT)
+
+    def finish_abort(self) -> None:
+        """Wait until the process has done so, for as long as that may take."""
+        deadline = time.monotonic() + ABORT_PATIENCE
+        with suppress(UpstareError):
             while self._unanswered and not self._nonsense:
                 self.receive(max(0.0, deadline - time.monotonic()))
 
@@ -208,8 +214,11 @@ def _greet(session: Session, culprits: dict[int, Reply]) -> bool:
         if hello.get("kind") == "refused":
             raise Busy(f"{session.process.name()}: {reason}")
         raise UpstareError(f"{session.process.name()}: {reason}")
-    if not hello.get("hello") or not isinstance(hello.get("build"), str):
-        raise ConnectionLost(f"the agent in {session.process.name()} speaks another protocol")
+    if hello.get("hello") != PROTOCOL or not isinstance(hello.get("build"), str):
+        raise NotUpdatable(
+            f"the agent in {session.process.name()} speaks another protocol ({hello.get('hello')!r}, not {PROTOCOL})",
+            hint="use the release of UpStare that its program was built with",
+        )
     session.hello = hello
     return True
 

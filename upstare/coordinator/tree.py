@@ -1,0 +1,89 @@
+"""Which processes belong together: descendants, and forked relatives that lost their parent.
+
+Asked while everything stands still, so it must be fast: the kernel's own lists where it keeps them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+
+_PARENT, _START, _STACK = 1, 19, 25  # fields of /proc/PID/stat behind the name: ppid, starttime, startstack
+
+Family = tuple[int, int, int]
+"""Device and inode of the program, and where its first stack begins: the same for all that forked from one execution,
+and (by the kernel's randomisation) for nobody else."""
+
+
+def descendants(pid: int) -> list[int]:
+    """All live descendants of a process, parents before their children."""
+    try:
+        lists = [task.joinpath("children").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
+        direct = [int(child) for text in lists for child in text.split()]
+    except (FileNotFoundError, ProcessLookupError):  # it has ended, or the kernel keeps no lists
+        try:
+            direct = [child.pid for child in psutil.Process(pid).children()]
+        except psutil.NoSuchProcess:
+            direct = []
+    return direct + [descendant for child in direct for descendant in descendants(child)]
+
+
+def family(pid: int) -> Family | None:
+    """What a process shares with those that forked from it. None: it has ended, or we may not look."""
+    try:
+        file = os.stat(f"/proc/{pid}/exe")
+        stack = int(_fields(pid)[_STACK])
+    except (OSError, IndexError, ValueError):
+        return None
+    return (file.st_dev, file.st_ino, stack) if stack else None
+
+
+def started(pid: int) -> int:
+    """When a process began, in clock ticks since the machine did; 0 if it has ended."""
+    try:
+        return int(_fields(pid)[_START])
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+class Orphans:
+    """Finds processes whose parent ended before we saw that they are its children.
+
+    Every process is looked at once: what was there at the first look and is no relative never becomes one.
+    """
+
+    def __init__(self) -> None:
+        self._strangers: set[int] = set()
+
+    def find(self, families: Iterable[Family], known: set[int], since: int) -> list[int]:
+        """Processes of these families that are not ``known``, began at ``since`` or later, and have a stranger for
+        their parent."""
+        wanted = set(families)
+        found: list[int] = []
+        for name in os.listdir("/proc"):
+            if not name.isdecimal():
+                continue
+            pid = int(name)
+            if pid in self._strangers or pid in known:
+                continue
+            if family(pid) not in wanted:
+                self._strangers.add(pid)
+            elif started(pid) >= since and family(_parent(pid)) not in wanted:
+                found.append(pid)
+        return found
+
+
+def _parent(pid: int) -> int:
+    try:
+        return int(_fields(pid)[_PARENT])
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+def _fields(pid: int) -> list[str]:
+    """The fields of ``/proc/PID/stat`` behind the name, which may hold anything."""
+    with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+        return file.read().rpartition(")")[2].split()
