@@ -11,6 +11,7 @@
 bool ups_elf_open(int fd, struct ups_elf *elf) {
   struct stat status;
   *elf = (struct ups_elf){NULL, 0};
+  errno = ENOEXEC;
   if (fstat(fd, &status) != 0 || status.st_size < (off_t)sizeof(Elf64_Ehdr)) return false;
   void *bytes = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
   if (bytes == MAP_FAILED) return false;
@@ -18,6 +19,7 @@ bool ups_elf_open(int fd, struct ups_elf *elf) {
   if (memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 || header->e_ident[EI_CLASS] != ELFCLASS64 ||
       header->e_shentsize != sizeof(Elf64_Shdr)) {
     munmap(bytes, (size_t)status.st_size);
+    errno = ENOEXEC;
     return false;
   }
   elf->bytes = bytes;

@@ -72,7 +72,7 @@ void (*ups_image_resume(const struct ups_image *image, uint64_t function))(void)
 
 /* ---- elf.c ------------------------------------------------------------------------------------------------------------- */
 
-bool ups_elf_open(int fd, struct ups_elf *elf); /* maps the file. any. */
+bool ups_elf_open(int fd, struct ups_elf *elf); /* maps the file; false: errno says why. any. */
 void ups_elf_close(struct ups_elf *elf);
 const unsigned char *ups_elf_section(const struct ups_elf *elf, const char *name, size_t *size); /* null: none. any. */
 

@@ -126,8 +126,10 @@ out:
 struct ups_image *ups_load(int fd, const char **why) {
   struct ups_image *current = atomic_load(&ups_current);
   struct ups_elf file = {NULL, 0};
-  *why = "the patch is not an ELF file";
-  if (!ups_elf_open(fd, &file)) return NULL;
+  if (!ups_elf_open(fd, &file)) {
+    *why = errno == ENOMEM ? "there is no memory for the patch" : "the patch is not an ELF file";
+    return NULL;
+  }
   struct ups_image *target = known(&file);
   if (target != NULL) {
     ups_elf_close(&file);
