@@ -64,6 +64,10 @@ class Process:
         """Whether the process has a handler for the reserved signal. Without one the signal would end it."""
         return bool(int(_status(self.pid).get("SigCgt", "0"), 16) >> (ATTENTION_SIGNAL - 1) & 1)
 
+    def seccomp(self) -> int:
+        """What the kernel lets its main thread do: 0 everything, 1 next to nothing, 2 what its filters say."""
+        return int(_status(self.pid).get("Seccomp", "0"))
+
     def name(self) -> str:
         """How to call the process in a message."""
         return f"process {self.pid} ({_status(self.pid).get('Name', 'ended')})"

@@ -24,6 +24,7 @@ from contextlib import suppress
 from enum import IntEnum
 from typing import Any
 
+from upstare.coordinator import seccomp
 from upstare.coordinator.process import ATTENTION_SIGNAL, Busy, NoSuchProcess, Process
 from upstare.errors import DeadlineMissed, NotUpdatable, UpstareError
 
@@ -163,8 +164,10 @@ def connect(process: Process, timeout: float) -> Session:
     Raises:
         DeadlineMissed: no thread came to a place where the agent can be started within ``timeout`` seconds.
         NoSuchProcess: the process ended meanwhile.
-        NotUpdatable: the agent refuses us, because another update is going on or it is of another release.
+        NotUpdatable: the agent refuses us, because another update is going on or it is of another release; or the
+            kernel would not let the process do what an update needs.
     """
+    seccomp.verify(process)
     nonce = secrets.randbits(63) | 1
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(f"\0upstare-{process.inner_pid()}-{nonce:016x}")
