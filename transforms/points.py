@@ -7,6 +7,9 @@ The layout of a note is read by ``upstare/points/notes.py``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from transforms import ir
 from transforms.frames import KEPT, Frame, FrameSlot
 
@@ -43,8 +46,21 @@ def point_text(point: ir.Point, frame: Frame, identity: str, line: int, scheme: 
         return _flag(point, slots, frame, identity, line, resume)
     each = MAX_OPERANDS if not frame.sized() else MAX_OPERANDS // 2  # they take two
     chunks = [slots[i : i + each] for i in range(0, len(slots), each)] or [[]]
+    return _chained([partial(_trap, point, chunk, identity, line, resume=resume) for chunk in chunks])
+
+
+def _chained(chunks: list[Callable[..., str]]) -> str:
+    """The chunks of one point: only the first is on the program's way, each of the others is at the label of the one
+    before it, so that nothing can come between them."""
     last = len(chunks) - 1
-    return "".join(_trap(point, chunk, identity, line, last - i, resume) for i, chunk in enumerate(chunks))
+    if last == 0:
+        return chunks[0](0, "upstare_ret")
+    labels = [f"upstare_more_{part}" for part in range(last, 0, -1)]
+    text = f"{{ __label__ {', '.join(labels)}; {chunks[0](last, labels[0])} if (0) {{ "
+    for i, chunk in enumerate(chunks[1:]):
+        following = labels[i + 1] if i + 1 < last else "upstare_ret"
+        text += f"{labels[i]}: {chunk(last - 1 - i, following)} goto upstare_ret; "
+    return text + "} }"
 
 
 def _note(point: ir.Point, identity: str, line: int, label: str, count: int, part: int) -> str:
@@ -54,9 +70,11 @@ def _note(point: ir.Point, identity: str, line: int, label: str, count: int, par
     )
 
 
-def _trap(point: ir.Point, slots: list[FrameSlot], identity: str, line: int, part: int, resume: bool) -> str:
+def _trap(
+    point: ir.Point, slots: list[FrameSlot], identity: str, line: int, part: int, label: str, *, resume: bool
+) -> str:  # fmt: skip
     count = len(slots) + sum(slot.how == "sized" for slot in slots)
-    text = "1: nop\\n\\t" + _note(point, identity, line, "%l[upstare_ret]", count, part)
+    text = "1: nop\\n\\t" + _note(point, identity, line, f"%l[{label}]", count, part)
     operands: list[str] = []
     memory = False
     for slot in slots:
@@ -80,7 +98,7 @@ def _trap(point: ir.Point, slots: list[FrameSlot], identity: str, line: int, par
         text += f".byte {kind},3f-2f\\n\\t.long {slot.offset},{slot.size}\\n\\t2: {instruction}\\n\\t3:\\n\\t"
         operands.append(constraint)
     clobber = '"memory"' if memory else ""
-    return f'__asm__ volatile __inline goto("{text}.popsection" : : {", ".join(operands)} : {clobber} : upstare_ret);'
+    return f'__asm__ volatile __inline goto("{text}.popsection" : : {", ".join(operands)} : {clobber} : {label});'
 
 
 def _flag(point: ir.Point, slots: list[FrameSlot], frame: Frame, identity: str, line: int, resume: bool) -> str:

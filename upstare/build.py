@@ -35,7 +35,7 @@ from upstare.model.program import Program, function_id, redirect_lists
 from upstare.model.unit import Options, Unit
 from upstare.points.keep import keep_source
 
-ABI = 2
+ABI = 3
 SHARED_NAMES = ("upstare_", "up$", "upe$", "ups$slot$")  # how the names begin that all images of a process share
 DYNAMIC_LIST = "{ " + "".join(f"{name}*; " for name in SHARED_NAMES) + "};\n"
 

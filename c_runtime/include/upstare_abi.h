@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#define UPSTARE_ABI 2u
+#define UPSTARE_ABI 3u
 
 /* ---- Frames ------------------------------------------------------------------------------------------------------ */
 
@@ -118,7 +118,7 @@ struct upstare_point {
   uint16_t n_operands;
   uint16_t flags;   /* enum upstare_point_flags */
   int32_t next;     /* index of the point of the inlining function reached next, or UPSTARE_NEXT_* */
-  uint32_t part;    /* chunks of one point, no-ops in a row: counts down to 0, the last or only one, which decides */
+  uint32_t part;    /* chunks of one point: counts down to 0, the last or only one; each is at the label of the one before */
 };
 
 enum upstare_point_flags { UPSTARE_POINT_CALL = 1, UPSTARE_POINT_LOOP = 2, UPSTARE_POINT_ENTRY = 4 };

@@ -26,7 +26,7 @@ bool ups_frames_reserve(struct ups_thread *self) {
 void ups_unroll_begin(struct ups_thread *self, ucontext_t *context, const sigset_t *mask, int error, bool storm) {
   const stack_t ours = {.ss_sp = (void *)self->scratch_low, .ss_size = self->scratch_high - self->scratch_low};
   memset(&self->mask, 0, sizeof self->mask);
-  self->outermost = self->innermost = NULL;
+  self->outermost = self->innermost = self->partial = NULL;
   self->error = error;
   self->storming = storm;
   if (context != NULL) {

@@ -114,12 +114,8 @@ struct trap {
 static void unrolled_frame(struct trap *trap) {
   struct ups_thread *self = trap->self;
   struct ups_frame *frame = capture_point(&self->arena, self->partial, trap->point, trap->context, trap->image);
-  self->partial = NULL;
-  if (trap->point->part > 0) { /* the next chunk's no-op follows */
-    self->partial = frame;
-    return;
-  }
-  ups_frame_link(self, frame);
+  self->partial = trap->point->part > 0 ? frame : NULL; /* the next chunk is at the label */
+  if (trap->point->part == 0) ups_frame_link(self, frame);
   trap->context->uc_mcontext.gregs[REG_RIP] = (greg_t)(trap->point->label + trap->image->bias);
 }
 
@@ -127,18 +123,6 @@ void ups_point_unroll(struct ups_thread *self, ucontext_t *context, const struct
                       const struct upstare_point *point) {
   struct trap trap = {self, context, image, point, -1, 0};
   unrolled_frame(&trap);
-}
-
-static void rest_at_part(struct trap *trap) {
-  struct ups_thread *self = trap->self;
-  const struct upstare_point *p = trap->point;
-  const struct ups_frame *old = self->partial;
-  if (old == NULL || old->position.function != p->function || old->position.point != p->point ||
-      old->part != p->part + 1) {
-    ups_arena_reset(&self->partial_arena);
-    self->partial = NULL;
-  }
-  self->partial = capture_point(&self->partial_arena, self->partial, p, trap->context, trap->image);
 }
 
 static void point_reached(struct trap *trap) {
@@ -151,8 +135,6 @@ static void point_reached(struct trap *trap) {
     return;
   }
   if (!agreed(self, want)) return;
-  /* What parts > 0 captured must live as long as the other frames. */
-  if (self->partial != NULL) self->partial = ups_frame_copy(&self->arena, self->partial);
   ups_unroll_begin(self, trap->context, NULL, trap->error, want == UPS_WANT_STORM);
   unrolled_frame(trap);
 }
@@ -161,14 +143,10 @@ static int trapped(void *argument, void *b, void *c) {
   struct trap *trap = argument;
   (void)b;
   (void)c;
-  if (atomic_load_explicit(&trap->self->unrolling, memory_order_relaxed)) {
+  if (atomic_load_explicit(&trap->self->unrolling, memory_order_relaxed))
     unrolled_frame(trap);
-  } else if (trap->point->part > 0) {
-    rest_at_part(trap);
-  } else {
+  else
     point_reached(trap);
-    if (!atomic_load_explicit(&trap->self->unrolling, memory_order_relaxed)) trap->self->partial = NULL;
-  }
   return 0;
 }
 

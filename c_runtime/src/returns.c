@@ -35,7 +35,7 @@ static bool shadow_stack(void) {
 void ups_return_note(struct ups_thread *self, const struct ups_image *image, const struct upstare_point *point,
                      uintptr_t slot) {
   uintptr_t address = point->address + image->bias;
-  if (point->label == 0 || point->part != 0 || *(const uintptr_t *)slot != address) return;
+  if (point->label == 0 || *(const uintptr_t *)slot != address) return;
   if (self->n_returns == self->room_returns) {
     uint32_t room = self->room_returns ? self->room_returns * 2 : RETURNS_FIRST;
     struct ups_return *more = ups_map(room * sizeof *more);

@@ -147,8 +147,7 @@ struct ups_thread {
   /* The unrolled stack. Own thread, or the agent while state is UNROLLED. */
   struct ups_frame *outermost, *innermost, *cursor;
   struct ups_frame *mapped; /* by the agent: the new frames, outermost first, before they take the others' place */
-  struct ups_frame *partial; /* parts > 0 of a point at which nothing is unrolled yet; part 0 takes it or drops it */
-  struct ups_chunk *partial_arena;
+  struct ups_frame *partial; /* of a point in several chunks, while the stack comes down */
   struct ups_chunk *arena;   /* frames; emptied when the next unrolling begins */
   sigset_t mask;             /* of the program, while all signals are blocked */
   stack_t alternate;         /* the program's alternate signal stack, meanwhile */

@@ -17,6 +17,7 @@
 #define LOOK_FURTHER 256u /* frames beyond the culprit, to name who called it */
 
 /* What a frame may need besides its data: its record, its kept objects. */
+#define OPERANDS_MOST 30u /* of one chunk of a point: what the compiler takes */
 #define FRAME_BYTES (sizeof(struct ups_frame) + 64)
 
 struct walk {
@@ -53,19 +54,10 @@ static bool push_chain(struct ups_thread *self, const struct ups_image *image, i
   }
   for (uint32_t steps = 0; steps <= t->header->n_points; steps++) {
     const struct upstare_point *p = &t->points[index];
-    if (p->part > 0) { /* the next no-op is the next chunk of the same point; the last one decides */
-      const struct upstare_point *q = p + 1;
-      self->walk_bytes += p->n_operands * sizeof(struct ups_kept);
-      if ((uint32_t)index + 1 >= t->header->n_points || q->function != p->function || q->point != p->point ||
-          q->part != p->part - 1)
-        return false;
-      index++;
-      continue;
-    }
     const struct upstare_function *f = ups_image_function(image, p->function);
     if (f == NULL || f->resume == 0 || !push(self, p->function, p->point)) return false;
     /* The flag scheme does not say how many objects a frame keeps; 16 bytes of slot each is the least. */
-    size_t kept = p->label != 0 ? p->n_operands : f->frame_size / UPSTARE_KEPT_HEADER;
+    size_t kept = p->label != 0 ? p->n_operands + p->part * OPERANDS_MOST : f->frame_size / UPSTARE_KEPT_HEADER;
     self->walk_bytes += FRAME_BYTES + f->frame_size + kept * sizeof(struct ups_kept);
     if (t->header->scheme == UPSTARE_SCHEME_FLAG || p->next == UPSTARE_NEXT_RETURN) return true;
     if (p->next < 0) return false;
@@ -141,7 +133,6 @@ enum ups_walk_result ups_walk_trap(struct ups_thread *self, const ucontext_t *co
   walk.pc = (uintptr_t)context->uc_mcontext.gregs[REG_RIP];
   walk.sp = self->walk_sp = (uintptr_t)context->uc_mcontext.gregs[REG_RSP];
   enum ups_walk_result result = run(&walk);
-  if (self->partial != NULL) self->walk_bytes += 2 * FRAME_BYTES + self->partial->size;
   return result;
 }
 

@@ -133,7 +133,7 @@ def serve(nonce: int) -> None:
     connection.connect(address)
     hello = {
         "hello": 2,
-        "abi": 2,
+        "abi": 3,
         "pid": os.getpid(),
         "build": "a" * 64,
         "program": "server",

@@ -29,7 +29,7 @@ import zstandard
 from upstare.errors import UpstareError
 
 MAGIC = b"UPSTARE-PATCH 1\n"
-ABI = 2  # UPSTARE_ABI of c_runtime/include/upstare_abi.h
+ABI = 3  # UPSTARE_ABI of c_runtime/include/upstare_abi.h
 
 _LENGTHS = struct.Struct("<IQ")
 _PREFIX = len(MAGIC) + _LENGTHS.size + hashlib.sha256().digest_size

@@ -157,8 +157,7 @@ def _following(
         if note.function not in functions:
             raise UpstareError(f"a point is of function {note.function:016x}, which the description does not have")
         if note.part:
-            note.label = note.address + len(_NOP)  # captured, and on to the next chunk
-            continue
+            continue  # its label leads to the next chunk
         body = bodies.at(note.address)
         reason = "the point is in no function"
         following[i] = NEXT_UNKNOWN
