@@ -9,7 +9,7 @@ import pytest
 from upstare.errors import UpstareError
 from upstare.patch.file import ABI, read_patch, write_patch
 
-HEADER = {"abi": ABI, "from_build": "a" * 64, "to_build": "b" * 64, "program": "prog"}
+HEADER = {"abi": ABI, "from_build": "a" * 64, "to_build": "b" * 64, "program": "prog", "report": {}}
 
 
 @pytest.fixture

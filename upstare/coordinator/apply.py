@@ -22,7 +22,8 @@ from upstare.coordinator import tree as trees
 from upstare.coordinator.ballot import Ballot, Decision
 from upstare.coordinator.outcome import Outcome, ProcessOutcome, UpdateFailed, outcome_of
 from upstare.coordinator.process import NoSuchProcess, Process
-from upstare.coordinator.protocol import Op, Reply, Session, blame, connect
+from upstare.coordinator.protocol import Op, Session, blame, connect
+from upstare.coordinator.replies import Reply
 from upstare.errors import EXIT_UNCHANGED, DeadlineMissed, NotUpdatable, UpstareError
 from upstare.patch.file import PatchFile, read_patch
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import json
 import os
 import secrets
 import select
@@ -22,13 +21,11 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from enum import IntEnum
-from typing import Any
 
 from upstare.coordinator import seccomp
 from upstare.coordinator.process import ATTENTION_SIGNAL, Busy, NoSuchProcess, Process
+from upstare.coordinator.replies import Reply, is_greeting, parse
 from upstare.errors import DeadlineMissed, NotUpdatable, UpstareError
-
-Reply = dict[str, Any]
 
 REQUEST = struct.Struct("<4sIQQ")
 REQUEST_MAGIC = b"UPCM"
@@ -119,10 +116,8 @@ class Session:
         (length,) = REPLY_LENGTH.unpack(self._take(REPLY_LENGTH.size, deadline))
         reply = None
         if length <= REPLY_LIMIT:
-            data = self._take(length, deadline)
-            with suppress(ValueError):
-                reply = json.loads(data)
-        if not isinstance(reply, dict):
+            reply = parse(self._take(length, deadline))
+        if reply is None:
             self._nonsense = True
             raise ConnectionLost(f"the agent in {self.process.name()} sends nonsense")
         return reply
@@ -217,7 +212,9 @@ def _greet(session: Session, culprits: dict[int, Reply]) -> bool:
         if hello.get("kind") == "refused":
             raise Busy(f"{session.process.name()}: {reason}")
         raise UpstareError(f"{session.process.name()}: {reason}")
-    if hello.get("hello") != PROTOCOL or not isinstance(hello.get("build"), str):
+    if hello.get("hello") == PROTOCOL and not is_greeting(hello):
+        raise ConnectionLost(f"the agent in {session.process.name()} sends nonsense")
+    if hello.get("hello") != PROTOCOL:
         raise NotUpdatable(
             f"the agent in {session.process.name()} speaks another protocol ({hello.get('hello')!r}, not {PROTOCOL})",
             hint="use the release of UpStare that its program was built with",

@@ -8,7 +8,8 @@ from typing import Any
 
 from upstare.coordinator import process as processes
 from upstare.coordinator.process import NoSuchProcess
-from upstare.coordinator.protocol import Op, Reply, connect
+from upstare.coordinator.protocol import Op, connect
+from upstare.coordinator.replies import Reply
 from upstare.errors import UpstareError
 
 

@@ -20,6 +20,7 @@ from typing import Any
 import zstandard
 
 from upstare.errors import UpstareError
+from upstare.model.packed import inflate
 
 MAGIC = b"UPSD0001"
 FORMAT = 1
@@ -258,8 +259,8 @@ def unpack(data: bytes) -> Description:
         raise UpstareError("the version description is damaged or of another UpStare release")
     try:
         (length,) = struct.unpack_from("<I", data, 8)
-        description = from_json(zstandard.ZstdDecompressor().decompress(data[12 : 12 + length]))
-    except (struct.error, zstandard.ZstdError, ValueError, TypeError, KeyError) as error:
+        description = from_json(inflate(data[12 : 12 + length]))
+    except (struct.error, ValueError, TypeError, KeyError, AttributeError, RecursionError, MemoryError) as error:
         raise UpstareError(f"the version description is damaged: {error}") from error
     return description
 
@@ -268,4 +269,4 @@ def unit_text(data: bytes, unit: UnitInfo) -> bytes:
     """The preprocessed text of one unit out of a container."""
     (length,) = struct.unpack_from("<I", data, 8)
     begin = 12 + length + unit.blob[0]
-    return zstandard.ZstdDecompressor().decompress(data[begin : begin + unit.blob[1]])
+    return inflate(data[begin : begin + unit.blob[1]])

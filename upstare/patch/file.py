@@ -27,9 +27,13 @@ from typing import Any
 import zstandard
 
 from upstare.errors import UpstareError
+from upstare.model.packed import inflate
 
 MAGIC = b"UPSTARE-PATCH 1\n"
 ABI = 3  # UPSTARE_ABI of c_runtime/include/upstare_abi.h
+
+_HEADER = {"from_build": str, "to_build": str, "program": str, "abi": int, "report": dict}
+_HEADER_MOST = 1 << 28  # bytes
 
 _LENGTHS = struct.Struct("<IQ")
 _PREFIX = len(MAGIC) + _LENGTHS.size + hashlib.sha256().digest_size
@@ -93,13 +97,18 @@ def read_patch(path: Path) -> PatchFile:
         raise UpstareError(f"{path} was altered: its digest does not fit its content")
     packed = content[_PREFIX : _PREFIX + header_length]
     try:
-        header = json.loads(zstandard.ZstdDecompressor().decompress(packed))
+        header = json.loads(inflate(packed, _HEADER_MOST))
+        if not isinstance(header, dict):
+            raise ValueError("its header is no object")
         abi = header["abi"]
-    except (zstandard.ZstdError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, RecursionError, MemoryError) as error:
         raise UpstareError(f"{path} is damaged: {error}") from error
     if abi != ABI:
         raise UpstareError(
             f"{path} was made for ABI {abi} of UpStare; this one speaks ABI {ABI}",
             hint="make the patch again with this release, from executables that this release built",
         )
+    for name, kind in _HEADER.items():
+        if not isinstance(header.get(name), kind):
+            raise UpstareError(f"{path} is damaged: its header has no {name}")
     return PatchFile(header, content[_PREFIX + header_length :])
