@@ -109,7 +109,7 @@ struct upstare_function {
 #define UPSTARE_NEXT_UNKNOWN (-2) /* not provable: this copy must not be unrolled */
 
 struct upstare_point {
-  uint64_t address; /* of the one-byte no-op (TRAP), or of the flag test (FLAG) */
+  uint64_t address; /* of the no-op of one byte, or prefix (TRAP), or of the flag test (FLAG) */
   uint64_t label;   /* where the dummy return begins (TRAP); 0 for FLAG */
   uint64_t function;
   uint32_t point;   /* number of the point in its function, from 1 */
@@ -121,7 +121,12 @@ struct upstare_point {
   uint32_t part;    /* chunks of one point: counts down to 0, the last or only one; each is at the label of the one before */
 };
 
-enum upstare_point_flags { UPSTARE_POINT_CALL = 1, UPSTARE_POINT_LOOP = 2, UPSTARE_POINT_ENTRY = 4 };
+enum upstare_point_flags {
+  UPSTARE_POINT_CALL = 1,
+  UPSTARE_POINT_LOOP = 2,
+  UPSTARE_POINT_ENTRY = 4,
+  UPSTARE_POINT_PREFIX = 8 /* the byte is a prefix of the instruction behind it, which also stands without it */
+};
 
 /* A return address in transformed code. point: index of the point that is reached with no branch or call between;
  * UPSTARE_NEXT_RETURN: a pure epilogue (a tail call that stayed a call): no frame. Others are not in the table. */

@@ -1,10 +1,11 @@
 /*
  * Update points.
  *
- * Scheme `trap`: a point is a one-byte no-op. While an update is pending (or in a storm, always) the no-ops are
- * breakpoint instructions, and the handler of SIGTRAP below decides. One byte of an instruction that is one byte long
- * can be changed under running threads: they see the old one or the new one. A thread may still take a trap that was
- * just disarmed; then it simply goes on behind it.
+ * Scheme `trap`: a point is a no-op of one byte, or a prefix without a meaning of the instruction behind it. While an
+ * update is pending (or in a storm, always) these bytes are breakpoint instructions, and the handler of SIGTRAP below
+ * decides. The first byte of an instruction can be changed into a breakpoint and back under running threads: they see
+ * the old one or the new one. A thread may still take a trap that was just disarmed; in any case it goes on behind the
+ * byte, where an instruction begins.
  *
  * Scheme `flag`: generated code tests upstare_flag and calls upstare_at_point, upstare_save, upstare_save_kept.
  */
@@ -15,6 +16,7 @@
 #include "runtime.h"
 
 #define NOP 0x90u
+#define PREFIX 0x26u /* ES, which has no meaning */
 #define BREAKPOINT 0xccu
 #define PAGE ((uintptr_t)4096)
 
@@ -275,8 +277,9 @@ static uint32_t edit_page(const struct ups_image *image, const struct ups_table 
     if (address >= page + PAGE) break;
     if (t->points[*next].label == 0) continue;
     unsigned char *byte = &bytes[address - page];
-    if (*byte == (on ? NOP : BREAKPOINT)) {
-      *byte = on ? BREAKPOINT : NOP;
+    unsigned char without = t->points[*next].flags & UPSTARE_POINT_PREFIX ? PREFIX : NOP;
+    if (*byte == (on ? without : BREAKPOINT)) {
+      *byte = on ? BREAKPOINT : without;
       changes++;
     }
   }

@@ -15,6 +15,7 @@ from upstare.points.elf import Elf
 from upstare.points.keep import keep_source
 from upstare.points.layout import (
     ABI,
+    FLAG_PREFIX,
     NEXT_RETURN,
     NEXT_UNKNOWN,
     FunctionRow,
@@ -112,7 +113,8 @@ def test_table_foretells_what_traps_do(tmp_path: Path, level: str, link: str, wa
     table, problems = build(image, scenario())
     assert [p.reason for p in problems] == []
     file = tmp_path / "table"
-    file.write_bytes(write_table(table))
+    file.write_bytes(build_table(image, scenario()))
+    assert any(point.flags & FLAG_PREFIX for point in table.points)
     done = subprocess.run([program, file], capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.returncode) == (f"ok {TRAPS} 1\n", 0)  # refused once: in the library's callback
 

@@ -14,6 +14,7 @@ from upstare.points.layout import (
     FLAG_CALL,
     FLAG_ENTRY,
     FLAG_LOOP,
+    FLAG_PREFIX,
     IMM,
     MEM_FS,
     MEM_RIP,
@@ -31,7 +32,7 @@ from upstare.points.layout import (
 SECTIONS = (".upstare.points", ".upstare.oldpoints")
 
 _REGISTERS = "rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15".split()
-_FLAGS = {FLAG_CALL: "call", FLAG_LOOP: "loop", FLAG_ENTRY: "entry"}
+_FLAGS = {FLAG_CALL: "call", FLAG_LOOP: "loop", FLAG_ENTRY: "entry", FLAG_PREFIX: "prefix"}
 _KINDS = ("value", "object", "pointer", "memory")
 
 

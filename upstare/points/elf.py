@@ -132,6 +132,10 @@ class Elf:
                 string, kind, _, index, _, _ = _SYMBOL.unpack_from(symbols, (info >> 32) * _SYMBOL.size)
                 yield Relocation(offset, info & 0xFFFFFFFF, _string(strings, string), index != 0, kind >> 4 == 0)
 
+    def text_offset(self, address: int) -> int:
+        """Where the code at a link-time address is in the file."""
+        return next(offset + address - low for low, high, offset in self._text if low <= address < high)
+
     def text(self, begin: int, end: int) -> bytes:
         """The machine code from link-time address ``begin`` up to ``end`` (cut at the end of its section), or b''."""
         for low, high, offset in self._text:

@@ -12,6 +12,7 @@ from upstare.model.description import Description, Function
 from upstare.points.code import Bodies, Body
 from upstare.points.elf import Elf, Symbol
 from upstare.points.layout import (
+    FLAG_PREFIX,
     NEXT_RETURN,
     NEXT_UNKNOWN,
     FunctionRow,
@@ -24,6 +25,7 @@ from upstare.points.layout import (
     write_table,
 )
 from upstare.points.notes import SECTION, Note, parse_notes
+from upstare.points.prefix import with_prefix, write_prefixes
 from upstare.points.returns import Found, Tracer, holds_note
 
 __all__ = ["Problem", "Table", "build", "build_table", "read_table"]
@@ -63,12 +65,13 @@ class _Names:
 
 
 def build_table(elf: Path, description: Description) -> bytes:
-    """The bytes of ``struct upstare_table`` for a linked executable or patch image.
+    """The bytes of ``struct upstare_table`` for a linked executable or patch image, in which no-ops become prefixes.
 
     Raises:
         UpstareError: there are no symbols, or notes that cannot be read or do not fit the code or the description.
     """
     table, _problems = build(elf, description)
+    write_prefixes(elf, Elf(elf), (point.address for point in table.points if point.flags & FLAG_PREFIX))
     return write_table(table)
 
 
@@ -89,6 +92,9 @@ def build(path: Path, description: Description) -> tuple[Table, list[Problem]]:
     own = _own_bodies(elf, bodies, addresses, names)
     tracer = Tracer(elf, notes, bodies)
     following, problems = _following(tracer, bodies, notes, functions, names) if trap else ({}, [])
+    prefixed = with_prefix(tracer.decoder, addresses) if trap else set()
+    for note in notes:
+        note.flags |= FLAG_PREFIX if note.address in prefixed else 0
     rows, operands = _point_rows(notes, following)
     function_rows, pool = _function_rows(symbols, notes, functions)
     table = Table(

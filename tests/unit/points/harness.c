@@ -218,8 +218,8 @@ static void arm(void) {
     unsigned char *at = (unsigned char *)(p[i].address + load_base);
     if (mprotect((void *)((uintptr_t)at & ~4095ul), 4096, PROT_READ | PROT_WRITE | PROT_EXEC))
       fail("mprotect", (uintptr_t)at);
-    if (*at != 0x90)
-      fail("no no-op", (uintptr_t)at);
+    if (*at != (p[i].flags & UPSTARE_POINT_PREFIX ? 0x26 : 0x90))
+      fail("no no-op or prefix", (uintptr_t)at);
     *at = 0xcc;
   }
 }
