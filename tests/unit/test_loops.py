@@ -19,6 +19,15 @@ HEAD = b'# 1 "unit.c"\nstruct item { struct item *next; int value; };\n'
         ("for (int i = 0; i < n; i++) at->value++;", "counts"),
         ("for (;;) if (at->value) break;", ""),
         ("while (*link && at) link = &at->next;", ""),
+        ("for (;;) { at->value++; if (++n == 7) break; }", "counts"),
+        ("while (1) { if (!at) { n++; return; } at = at->next; }", "walks"),
+        ("for (;;) { if (at->value) continue; if (++n == 7) break; }", ""),
+        ("for (;;) { switch (at->value) { default: if (++n == 7) break; } }", ""),
+        ("do { if (at) n--; } while (--at->value);", "counts"),
+        ("while (--link[0]->value) at++;", "counts"),
+        ("int m; while ((m = at[n].value) < 9) n = m;", "walks"),
+        ("int m = 0; while (n) { int t = m; m = n; n = t; }", ""),
+        ("while (n) { n = at->value; }", ""),
     ],
 )
 def test_what_bounds_a_loop(loop: str, why: str) -> None:

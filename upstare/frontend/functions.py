@@ -9,6 +9,7 @@ from typing import Any
 
 from clang.cindex import CursorKind, TypeKind
 
+from upstare.frontend.bounds import bound
 from upstare.frontend.nodes import Node, Parsed
 from upstare.frontend.tables import Cursor
 from upstare.frontend.tails import tail_calls
@@ -328,7 +329,7 @@ def _loops(parsed: Parsed, tree: FunctionTree) -> None:
     real = [n for n in loops if not (n.kind == "do" and _constant_false(n.parts["cond"]))]
     for node in real:
         inner = any(m is not node and node.start <= m.start and m.end <= node.end for m in real)
-        why = "never" if _never_turns(parsed, tree, node) else _bound(tree, node)
+        why = "never" if _never_turns(parsed, tree, node) else bound(parsed, node)
         tree.loops.append(LoopInfo(node, why, inner))
 
 
@@ -357,35 +358,6 @@ def _may_be_reached(block: Node, end: Node, statement: Node) -> bool:
         if end.end <= s.start and s.start <= statement.start
         for n in s.walk()
     )
-
-
-def _bound(tree: FunctionTree, loop: Node) -> str:
-    """What bounds a loop: its condition looks at a local that the loop steps."""
-    cond = loop.parts.get("cond")
-    if cond is None:
-        return ""
-    tested = {n.target for n in cond.walk() if n.kind == "ref" and n.target_kind == "local"}
-    for node in loop.walk():
-        target: Node | None = None
-        why = ""
-        if node.kind == "unary" and node.op in ("x++", "x--", "++x", "--x"):
-            target, why = node.children[0], "counts"
-        elif node.kind == "binary" and node.op in ("+=", "-=", ">>=", "<<=", "/=", "*="):
-            target, why = node.children[0], "counts"
-        elif node.kind == "binary" and node.op == "=" and len(node.children) == 2:
-            target = node.children[0]
-            right = node.children[1]
-            while right.kind in ("paren", "cast") or (right.kind == "unary" and right.op == "&"):
-                right = right.children[-1]  # link = &(*link)->next
-            steps = (
-                right.kind in ("member", "binary", "index")
-                and target.kind == "ref"
-                and any(n.kind == "ref" and n.target == target.target for n in right.walk())
-            )
-            why = "walks" if steps else ""
-        if why and target is not None and target.kind == "ref" and target.target in tested:
-            return why
-    return ""
 
 
 def _labels(parsed: Parsed, tree: FunctionTree) -> None:
