@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -130,17 +130,19 @@ class Program:
         for key in self.instrumented:
             last = (c for c in self._functions[key].calls if self.is_tail(key[0], c))
             graph[key] = {t for c in last for t in self._targets(key[0], c)} & self.instrumented
+        direct = (self.resolve(key[0], c.callee) for key, f in self._functions.items() for c in f.calls if c.callee)
+        calls = Counter(callee for callee in direct if callee is not None)
         chosen: set[tuple[int, str]] = set()
         while True:
             rest = {key: targets - chosen for key, targets in graph.items() if key not in chosen}
             cycles = [c for c in _components(rest) if len(c) > 1 or c[0] in rest[c[0]]]
             if not cycles:
                 return chosen
-            # Of each cycle the function that most of its calls lead to.
+            # Of each cycle the function that most of its calls lead to; of several, that which the fewest others call.
             for cycle in cycles:
                 members = set(cycle)
-                counts = {key: sum(key in rest[caller] for caller in members) for key in sorted(members)}
-                chosen.add(max(counts, key=lambda key: counts[key]))
+                inside = {key: sum(key in rest[caller] for caller in members) for key in sorted(members)}
+                chosen.add(max(inside, key=lambda key: (inside[key], -calls[key])))
 
     def _reach(self, graph: dict[tuple[int, str], set[tuple[int, str]]]) -> set[tuple[int, str]]:
         blocking = self._blocking
