@@ -199,14 +199,23 @@ def taken_address(parsed: Parsed, tree: FunctionTree, node: Node) -> Node | None
         return None
     if parent.kind == "unary" and parent.op == "&":
         above = tree.parent(parent)
-        while above is not None and above.kind == "paren":
+        while above is not None and above.kind in ("paren", "cast"):
             above = tree.parent(above)
-        return None if above is not None and above.kind == "unary" and above.op == "*" else parent  # *&x is x
+        looked_at = above is not None and above.kind == "unary" and above.op == "*"  # *&x is x, *(T *)&x its bytes
+        return parent if above is None or not looked_at or _lasts(parsed, tree, above) else None
     if parent.kind == "sizeof":
         return None
     if is_array(path.type) and not (parent.kind == "var" and parent.parts.get("init") is not path):
         return path
     return None
+
+
+def _lasts(parsed: Parsed, tree: FunctionTree, value: Node) -> bool:
+    """Whether what is behind a dereferenced address is more than read or assigned: its address is taken again, or
+    something else may happen to it."""
+    parent = tree.parent(access_path(parsed, tree, value))
+    volatile = bool(value.type.get_canonical().is_volatile_qualified())
+    return volatile or (parent is not None and parent.kind == "asm") or taken_address(parsed, tree, value) is not None
 
 
 def _uses(parsed: Parsed, tree: FunctionTree) -> None:
