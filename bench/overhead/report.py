@@ -107,7 +107,9 @@ def _quarters(rounds: Rounds | None) -> str:
     """The ratio of the medians, and the quarters of the ratios of neighbouring rounds."""
     if rounds is None:
         return ""
-    pairs = [u / p for p, u in zip(rounds[PLAIN], rounds[UPDATEABLE], strict=True)]
+    pairs = [u / p for p, u in zip(rounds[PLAIN], rounds[UPDATEABLE], strict=True) if p]  # a clock of few ticks: 0
+    if not pairs:
+        return _medians(rounds)
     low, _, high = statistics.quantiles(pairs, n=4, method="inclusive") if len(pairs) > 1 else (pairs[0],) * 3
     return f"{_medians(rounds)} [{low:.2f} to {high:.2f}]".replace("[", "\\[")
 
