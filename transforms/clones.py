@@ -13,13 +13,15 @@ where they are; the resume clone reaches them through pointers::
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 from transforms import ir
 from transforms.copies import again, copy_head, declare_copies
 from transforms.frames import REMOTE, Frame
 from transforms.labels import label_table
 from transforms.normal_form import NormalForm
-from transforms.points import point_text, pointer_name
+from transforms.points import point_text
+from transforms.restore import Restores
 from transforms.temporaries import Temporary, c_type, copy_of
 from upstare.driver.elf import SECTION_RESUME as RESUME_SECTION
 from upstare.frontend.functions import Local
@@ -32,14 +34,26 @@ class Printer:
     """Prints statements with the user's own line numbers."""
 
     def __init__(
-        self, form: NormalForm, frame: Frame, identity: str, scheme: str, resume: bool, copy: bool = False
-    ) -> None:
+        self, form: NormalForm, frame: Frame, body: list[ir.Statement], identity: str, scheme: str, resume: bool,
+        copy: bool = False,
+    ) -> None:  # fmt: skip
+        self.body = body
         self.form, self.frame, self.identity, self.scheme, self.resume = form, frame, identity, scheme, resume
         self.apart = resume or copy  # from the code that usually runs: copies.py
         self.source = form.source
         self.out: list[str] = []
         self.file, self.line = "", -1
         self._own: frozenset[int] = frozenset()
+
+    @cached_property
+    def restores(self) -> Restores:
+        """How the resume clone begins."""
+        return Restores(self.frame, self.form.points, self.body)
+
+    @cached_property
+    def _remote_locals(self) -> list[Local]:
+        locals_ = self.form.tree.locals.values()
+        return [local for local in locals_ if local.node is not None and self._remote(local.target)]
 
     # ---- lines ---------------------------------------------------------------------------------------------------
 
@@ -129,7 +143,7 @@ class Printer:
             case ir.PointHere():
                 self._point(s.point)
                 if self.resume:
-                    self.put(f"if (0) {{ upstare_r{s.point.number}: ; {self._restore(s.point)} }} ")
+                    self.put(f"if (0) {{ {self._restore(s.point)}}} ")
             case ir.Block():
                 self.put("{ ")
                 self.statements(s.items)
@@ -145,6 +159,8 @@ class Printer:
             case ir.Loop():
                 self._loop(s)
             case ir.Switch():
+                if self.resume:
+                    self.put(self.restores.before(s))
                 self.put(f"switch ({self.render(s.cond)}) {{ ")
                 self.statements(s.body)
                 self.put("} ")
@@ -184,10 +200,8 @@ class Printer:
 
     def _enter(self, mark: ir.Mark) -> None:
         """A jump into the scope of a kept object passes its declaration by."""
-        jumps = self.form.jumps_to(mark)
-        for local in self.form.tree.locals.values():
-            if local.node is None or not self._remote(local.target):
-                continue
+        jumps = self.form.jumps_to(mark) if self._remote_locals else []
+        for local in self._remote_locals:
             begin, end = local.scope
             if begin <= mark.offset < end and any(not begin <= j < end for j in jumps):
                 name = self.frame.c_names[local.target]
@@ -208,7 +222,7 @@ class Printer:
             result = s.point.returns
             callee = f"(({result or 'void'} (*)(void))upstare_resume_callee())()"
             self.put(
-                f"if (0) {{ upstare_r{n}: ; {self._restore(s.point)}if (!__upstare_phase) goto upstare_c{n}; "
+                f"if (0) {{ {self._restore(s.point)}if (!__upstare_phase) goto upstare_c{n}; "
                 f"{assign}{callee}{end}}} else {call}"
             )
         else:
@@ -222,28 +236,7 @@ class Printer:
         self.put(point_text(point, self.frame, self.identity, line, self.scheme, self.resume) + " ")
 
     def _restore(self, point: ir.Point) -> str:
-        parts = []
-        for slot in self.frame.sized():
-            parts.append(
-                f"{pointer_name(slot)} = *(void *const *)(__upstare_d + {slot.offset}); "
-                f"__upstare_z_{slot.c_name} = *(const unsigned long *)(__upstare_d + {slot.offset + 8}); "
-            )
-        for target in point.live:
-            slot = self.frame.slots[target]
-            if slot.how == "sized":
-                continue
-            if slot.how == "chain":
-                parts.append(f"{slot.c_name} = *(void *const *)(__upstare_d + {slot.offset}); ")
-            elif slot.how in REMOTE:
-                parts.append(
-                    f"{pointer_name(slot)} = (void *)__upstare_own(__upstare_d + {slot.offset}, "
-                    f"(void *)&{slot.c_name}, {slot.size}); "
-                )
-            else:
-                parts.append(f"__builtin_memcpy((void *)&{slot.c_name}, __upstare_d + {slot.offset}, {slot.size}); ")
-        if self.form.records:
-            parts.append(self._arm())
-        return "".join(parts)
+        return self.restores.text(point) + (self._arm() if self.form.records else "")
 
     def _arm(self) -> str:
         """The buffers that lead into the frame lead into this clone from now on.
@@ -334,7 +327,7 @@ def print_clones(
     inner, outer = ("{ ", "} ") if any(is_variable_array(v.ctype) for v in tree.locals.values()) else ("", "")
 
     def as_it_is(copy: bool) -> str:
-        fast = Printer(form, frame, identity, scheme, resume=False, copy=copy)
+        fast = Printer(form, frame, body, identity, scheme, resume=False, copy=copy)
         fast.at(tree.body.start)
         fast.put("{ " + label_table(tree) + externs + " " + temporaries + " " + first + " ")
         for record in form.records:
@@ -345,7 +338,7 @@ def print_clones(
         fast.put(implicit + outer + dummy + "}")
         return fast.text()
 
-    clone = Printer(form, frame, identity, scheme, resume=True)
+    clone = Printer(form, frame, body, identity, scheme, resume=True)
     if form.uses_name:
         clone.put(f'static const char __upstare_name_{tree.name}[] = "{tree.name}"; ')
     own = {tree.name} & form.copied
@@ -357,9 +350,9 @@ def print_clones(
     clone.put(f'{result or "void"} {name}(void) __asm__("upstare$r${identity}"); ')
     clone.at(tree.body.start)
     clone.put(f"{attributes} {result or 'void'} {name}(void) {{ {label_table(tree)}{externs} ")
-    clone.put("unsigned __upstare_point, __upstare_phase; ")
     begin = "upstare_resume_hold" if form.records else "upstare_resume_begin"
-    clone.put(f"const unsigned char *__upstare_d = {begin}(&__upstare_point, &__upstare_phase); ")
+    clone.put(f"unsigned __upstare_at[2]; const unsigned char *__upstare_d = {begin}(__upstare_at, __upstare_at + 1); ")
+    clone.put("const unsigned __upstare_point = __upstare_at[0], __upstare_phase = __upstare_at[1]; ")
     if form.records:
         clone.put("int __upstare_again; ")
     # What changes between a setjmp and the longjmp must be volatile to be found again.
@@ -376,10 +369,8 @@ def print_clones(
     for temporary in form.temporaries.values():
         if clone._remote(temporary.target):
             clone.put(f"{pointer} __upstare_p_{temporary.name} = (void *)&{temporary.name}; ")
-    clone.put("switch (__upstare_point) { ")
-    clone.put(" ".join(f"case {p.number}: goto upstare_r{p.number};" for p in form.points))
-    clone.put(" default: __builtin_trap(); } ")
-    clone.put("".join(f"unsigned long __upstare_z_{slot.c_name} = 0; " for slot in frame.sized()) + inner)
+    clone.put("".join(f"unsigned long __upstare_z_{slot.c_name} = 0; " for slot in frame.sized()))
+    clone.put(clone.restores.dispatch() + inner)
     clone.statements(body)
     clone.at(max(tree.body.end - 1, tree.body.start))
     clone.put(outer)

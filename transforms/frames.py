@@ -45,12 +45,11 @@ class FrameSlot:
 class Frame:
     """All slots of a function, after liveness."""
 
-    def __init__(
-        self, form: NormalForm, live: dict[ir.Point, frozenset[int]], types: TypeTable
-    ) -> None:
+    def __init__(self, form: NormalForm, live: dict[ir.Point, frozenset[int]], types: TypeTable) -> None:
         self.form = form
         self.slots: dict[int, FrameSlot] = {}
         self.size = 0
+        self._sized: list[FrameSlot] = []
         types_spelled = form.types_spelled()
         names: dict[str, int] = {}
         self.c_names: dict[int, str] = {}
@@ -82,7 +81,7 @@ class Frame:
 
     def sized(self) -> list[FrameSlot]:
         """Those of variable-length arrays: the resume clone goes on using their memory when they are out of scope."""
-        return [slot for slot in self.slots.values() if slot.how == "sized"]
+        return self._sized
 
     def _in_scope(self, target: int, point: ir.Point) -> bool:
         variable = self.form.variable(target)
@@ -149,5 +148,8 @@ class Frame:
         header = KEPT_HEADER if how in KEPT else 0
         align = max(align, header, 1)
         offset = (self.size + align - 1) // align * align
-        self.slots[target] = FrameSlot(target, key, self.c_names[target], size, offset, how, type_key, shown, variable)
+        slot = FrameSlot(target, key, self.c_names[target], size, offset, how, type_key, shown, variable)
+        self.slots[target] = slot
+        if how == "sized":
+            self._sized.append(slot)
         self.size = offset + size + header

@@ -40,7 +40,7 @@ extern volatile int upstare_flag;
 extern int upstare_at_point(void);
 extern unsigned char *upstare_save(unsigned long long, unsigned, unsigned);
 extern void upstare_save_kept(unsigned char *, unsigned, const void *, unsigned long long, unsigned);
-static __inline__ __attribute__((__always_inline__, __unused__)) void *
+static __attribute__((__noinline__, __unused__, __section__("upstare_resume"))) void *
 __upstare_own(const unsigned char *slot, void *own, unsigned long size)
 { void *at = *(void *const *)slot; if (at) return at; __builtin_memcpy(own, slot + 16, size); return own; }
 typedef unsigned long __upstare_jump[9];
