@@ -190,6 +190,25 @@ def test_tree(program: Path, start: Callable[..., Target], patch: Path, run: Run
     assert [each["pid"] for each in outcome["processes"]] == [parent.pid, *map(int, children)]
 
 
+def test_all_of_a_name(
+    start: Callable[..., Target], patch: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    targets = [start(fork=2), start()]
+    children = [int(child) for child in targets[0].expect("children")[-1].split()[1:]]
+    mine = {targets[0].pid, targets[1].pid, *children}
+    everybody = list(processes.updateable())
+    assert mine <= set(everybody)  # and what other tests have started: not to be touched
+    monkeypatch.setattr(processes, "updateable", lambda: iter(sorted(mine)))
+    code, outcome, _ = run("apply", patch, "--name", "server")
+    assert code == 0
+    assert {each["pid"] for each in outcome["processes"]} == mine
+    code, outcome, _ = run("apply", patch, "--name", "servers")
+    assert (code, outcome["outcome"]) == (1, "error")
+    assert "no updateable process runs servers" in outcome["reason"]
+    code, outcome, _ = run("apply", patch)
+    assert code == 2
+
+
 @pytest.mark.parametrize("when", ["LOAD", "STOP", "COMMIT"])
 def test_tree_child_ends(start: Callable[..., Target], patch: Path, run: Run, when: str) -> None:
     parent = start(fork=2, child={when: "die"})

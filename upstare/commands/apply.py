@@ -9,10 +9,11 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 from upstare.commands.arguments import add_json, add_timeout, process_id
 from upstare.coordinator.outcome import Outcome
-from upstare.errors import EXIT_DONE
+from upstare.errors import EXIT_DONE, UsageError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,16 +27,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_processes(parser: argparse.ArgumentParser) -> None:
     """Declare the options that choose processes."""
     parser.add_argument(
-        "--pid", type=process_id, action="append", required=True, help="the process; more than once: all or none"
+        "--pid", type=process_id, action="append", default=[], help="the process; more than once: all or none"
     )
-    parser.add_argument("--tree", action="store_true", help="its child processes of the same program too")
+    parser.add_argument("--name", action="append", default=[], help="all processes of the program of this name")
+    parser.add_argument("--tree", action="store_true", help="their child processes of the same program too")
+
+
+def chosen(args: argparse.Namespace) -> dict[str, Any]:
+    """The processes that the options of :func:`add_processes` choose, as the coordinator takes them.
+
+    Raises:
+        UsageError: no option chooses any.
+        NoSuchProcess: no process has the name.
+    """
+    from upstare.coordinator.tree import named
+
+    if not args.pid and not args.name:
+        raise UsageError("which processes? name them with --pid or --name", hint="upstare status lists them")
+    found = [pid for name in args.name for pid in named(name)]
+    return {"pids": [*args.pid, *found], "tree": args.tree or bool(args.name), "timeout": args.timeout}
 
 
 def run(args: argparse.Namespace) -> int:
     """Update and report."""
     from upstare.coordinator.apply import apply
 
-    report(apply(args.patch, args.pid, tree=args.tree, timeout=args.timeout), as_json=args.json)
+    report(apply(args.patch, **chosen(args)), as_json=args.json)
     return EXIT_DONE
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 
-from upstare.commands.apply import add_processes, report
+from upstare.commands.apply import add_processes, chosen, report
 from upstare.commands.arguments import add_json, add_timeout
 from upstare.errors import EXIT_DONE
 
@@ -23,5 +23,5 @@ def run(args: argparse.Namespace) -> int:
     """Roll back and report."""
     from upstare.coordinator.apply import rollback
 
-    report(rollback(args.pid, tree=args.tree, timeout=args.timeout), as_json=args.json)
+    report(rollback(**chosen(args)), as_json=args.json)
     return EXIT_DONE

@@ -7,9 +7,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
+
+from upstare.coordinator import process as processes
+from upstare.coordinator.process import NoSuchProcess
+from upstare.errors import UpstareError
 
 _PARENT, _START, _STACK = 1, 19, 25  # fields of /proc/PID/stat behind the name: ppid, starttime, startstack
 
@@ -29,6 +34,26 @@ def descendants(pid: int) -> list[int]:
         except psutil.NoSuchProcess:
             direct = []
     return direct + [descendant for child in direct for descendant in descendants(child)]
+
+
+def named(name: str) -> list[int]:
+    """The updateable processes of a program that are no children of others of it; their descendants come with them.
+
+    Raises:
+        NoSuchProcess: there are none.
+    """
+    found = []
+    for pid in processes.updateable():
+        with suppress(UpstareError):
+            process = processes.attach(pid)
+            try:
+                if processes.describe(process).program == name:
+                    found.append(pid)
+            finally:
+                process.close()
+    if not found:
+        raise NoSuchProcess(f"no updateable process runs {name}", hint="upstare status lists them")
+    return [pid for pid in found if _parent(pid) not in found]
 
 
 def family(pid: int) -> Family | None:
