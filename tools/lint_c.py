@@ -1,5 +1,5 @@
-"""Compiles every C and assembly file of the runtime with all warnings as errors, and the headers on their own; and the
-native walk of the front end."""
+"""Compiles every C and assembly file of the runtime with all warnings as errors, and the headers on their own; and
+the native parts of the tool itself."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import upstare
 from upstare.driver import process, runtime
 from upstare.errors import UpstareError
-from upstare.frontend import native
 
 STRICT = ["-Werror", "-fsyntax-only"]
 
@@ -27,8 +27,9 @@ def complaint(file: Path) -> str | None:
 def main() -> int:
     """Exit code 1 if the compiler complains about any file."""
     headers = sorted(runtime.include_directory().glob("*.h"))
+    own = sorted(Path(upstare.__file__).parent.rglob("*.c"))
     with ThreadPoolExecutor() as pool:
-        complaints = [c for c in pool.map(complaint, [*runtime.sources(), *headers, native.source()]) if c]
+        complaints = [c for c in pool.map(complaint, [*runtime.sources(), *headers, *own]) if c]
     print("\n".join(complaints), file=sys.stderr)
     return 1 if complaints else 0
 

@@ -12,7 +12,7 @@ from upstare.errors import UpstareError
 from upstare.model.description import Description, Function, Point
 from upstare.points.code import Bodies
 from upstare.points.elf import Elf
-from upstare.points.keep import keep_source
+from upstare.points.keep import keep_source, references
 from upstare.points.layout import (
     ABI,
     FLAG_PREFIX,
@@ -101,7 +101,7 @@ def test_table_foretells_what_traps_do(tmp_path: Path, level: str, link: str, wa
     if way == "native" and "avx2" not in Path("/proc/cpuinfo").read_text():
         pytest.skip("no AVX2 here")
     objects: list[str | Path] = [compile_c(tmp_path / "scenario.o", "-c", *flags, HERE / "scenario.c")]
-    kept = keep_source([Path(o) for o in objects])
+    kept = keep_source([references(Path(o)) for o in objects])
     if kept is not None:
         (tmp_path / "keep.s").write_text(kept)
         objects.append(tmp_path / "keep.s")
@@ -258,7 +258,7 @@ def test_operands_in_the_global_offset_table_are_kept(tmp_path: Path) -> None:
         int main(void) { return got(0); }
     """)
     obj = compile_c(tmp_path / "got.o", "-O2", "-fPIC", "-c", f"-I{HERE}", source)
-    text = keep_source([obj])
+    text = keep_source([references(obj)])
     assert text is not None
     (tmp_path / "keep.s").write_text(text)
     for link in (("-pie",), ("-no-pie",), ("-shared", "-Wl,-Bsymbolic-functions")):
@@ -271,7 +271,7 @@ def test_operands_in_the_global_offset_table_are_kept(tmp_path: Path) -> None:
 
 def test_ordinary_objects_need_nothing_kept(tmp_path: Path) -> None:
     obj = compile_c(tmp_path / "scenario.o", "-O2", "-fpie", "-c", HERE / "scenario.c")
-    assert keep_source([obj]) is None
+    assert keep_source([references(obj)]) is None
 
 
 # ---- The bytes ------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import Any
 import clang.cindex
 import pytest
 
+from upstare.driver.native import compiled
 from upstare.errors import UpstareError
 from upstare.frontend import native
 from upstare.frontend.nodes import Parsed
@@ -175,7 +176,7 @@ def test_compiler_that_fails_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setenv("UPSTARE_CC", "false")
     native.library.cache_clear()
     try:
-        with pytest.raises(UpstareError, match="cannot compile the native walk"):
+        with pytest.raises(UpstareError, match="cannot compile UpStare.s own walk.c"):
             native.library()
     finally:
         native.library.cache_clear()
@@ -183,6 +184,6 @@ def test_compiler_that_fails_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 def test_walk_is_kept_in_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("UPSTARE_CACHE", str(tmp_path))
-    first = native._compiled()
+    first = compiled(native.source())
     monkeypatch.setattr("upstare.driver.process.check", None)
-    assert native._compiled() == first
+    assert compiled(native.source()) == first

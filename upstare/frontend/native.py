@@ -7,14 +7,10 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import hashlib
 from pathlib import Path
 
-from upstare.driver import process
-from upstare.driver.cache import Cache
+from upstare.driver.native import compiled
 from upstare.errors import UpstareError
-
-FLAGS = ["-std=gnu11", "-O2", "-shared", "-fPIC", "-fvisibility=hidden", "-fno-lto", "-w"]
 
 
 class Rows(ctypes.Structure):
@@ -49,7 +45,7 @@ def library() -> ctypes.CDLL:
     try:
         # Found by the walk, which is not linked with it: for all libraries that are loaded after it.
         ctypes.CDLL(str(Path(clang.native.__file__).with_name("libclang.so")), mode=ctypes.RTLD_GLOBAL)
-        walk = ctypes.CDLL(str(_compiled()))
+        walk = ctypes.CDLL(str(compiled(source())))
     except OSError as error:
         raise UpstareError(f"cannot load the native walk: {error}", hint="install UpStare again") from error
     walk.read_unit.restype = ctypes.POINTER(UnitRows)
@@ -60,18 +56,3 @@ def library() -> ctypes.CDLL:
     walk.free_unit.restype = None
     walk.free_unit.argtypes = [ctypes.POINTER(UnitRows)]
     return walk
-
-
-def _compiled() -> Path:
-    from upstare.commands.cc import real_compiler
-
-    compiler = real_compiler()
-    key = hashlib.sha256("\0".join([*compiler, *FLAGS, ""]).encode() + source().read_bytes()).hexdigest() + ".so"
-    cache = Cache()
-    found = cache.get(key)
-    if found is not None:
-        return found
-    with process.Scratch() as scratch:
-        target = Path(scratch, "walk.so")
-        process.check([*compiler, *FLAGS, str(source()), "-o", str(target)], "compile the native walk")
-        return cache.put(key, target)

@@ -1,18 +1,28 @@
 """What single instructions do, as far as the proofs in returns.py need to know.
 
-capstone is asked for details once for each different encoding; text of it is never read.
+How long they are and how they pass control on is read by trace.c, which also follows the paths that need no more than
+that. Of the few others capstone is asked for details, once for each different encoding; text of it is never read.
 """
 
 from __future__ import annotations
 
+import ctypes
+import functools
+import struct
+from array import array
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import capstone
-from capstone import x86
-
+from upstare.driver.native import compiled
+from upstare.errors import UpstareError
 from upstare.points.elf import Elf, Symbol
+
+if TYPE_CHECKING:
+    import capstone
 
 # Registers are numbered as in the ABI (0 rax ... 15 r15); vector registers follow.
 RAX, RDX, RSP, RBP = 0, 2, 4, 5
@@ -24,7 +34,7 @@ OTHER = 102  # flags, x87, masks, segments: nothing here depends on them
 
 
 class Kind(Enum):
-    """How control leaves an instruction."""
+    """How control leaves an instruction: ``enum kind`` of trace.c."""
 
     PLAIN = 0
     JUMP = 1
@@ -32,6 +42,9 @@ class Kind(Enum):
     RETURN = 3
     CALL = 4
     BARRIER = 5  # trap, indirect jump, anything unknown
+
+
+_KINDS = tuple(Kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +100,8 @@ _NAMES = ("ax", "cx", "dx", "bx", "sp", "bp", "si", "di")
 
 
 def _register_numbers(engine: capstone.Cs) -> dict[int, int]:
+    from capstone import x86
+
     numbers: dict[int, int] = {0: NONE}
     for register in range(1, x86.X86_REG_ENDING):
         name = engine.reg_name(register) or ""
@@ -109,66 +124,161 @@ def _register_numbers(engine: capstone.Cs) -> dict[int, int]:
     return numbers
 
 
-class Decoder:
-    """Decodes instructions of one ELF file, each body and each encoding once."""
+class _Step(ctypes.Structure):
+    """``struct step`` of trace.c."""
 
-    def __init__(self, elf: Elf, bodies: Bodies) -> None:
+    _fields_ = [(name, ctypes.c_int32) for name in ("size", "kind", "target", "condition", "guard")]
+
+
+class _Body(ctypes.Structure):
+    """``struct body``."""
+
+    _fields_ = [
+        ("begin", ctypes.c_uint64), ("end", ctypes.c_uint64), ("offset", ctypes.c_uint64), ("size", ctypes.c_uint32),
+        ("physical", ctypes.c_int32), ("whole", ctypes.c_int32), ("unused", ctypes.c_int32),
+    ]  # fmt: skip
+
+
+_FOUND = struct.Struct("=qQi4x")  # ``struct found``
+
+# Of ``enum reason``, in its order.
+REASONS = (
+    "",
+    "the code at {:#x} cannot be followed",
+    "there is a call or trap at {:#x}",
+    "there are too many branches at {:#x}",
+    "a branch at {:#x} leads to different places",
+    "a jump at {:#x} leaves the function",
+    "a jump at {:#x} calls the function again",
+    "the check of the stack before {:#x} is not the usual one",
+    "it leads to a point that is not after a call",
+    "{:#x} is in no function",
+)
+
+
+@functools.cache
+def library() -> ctypes.CDLL:
+    """trace.c, ready to be called.
+
+    Raises:
+        UpstareError: it cannot be compiled or loaded.
+    """
+    try:
+        trace = ctypes.CDLL(str(compiled(Path(__file__).with_name("trace.c"))))
+    except OSError as error:
+        raise UpstareError(f"cannot load the native tracer: {error}", hint="install UpStare again") from error
+    pointer, number = ctypes.c_void_p, ctypes.c_int64
+    trace.open_text.restype = pointer
+    trace.open_text.argtypes = [pointer, pointer, number, pointer, pointer, number]
+    trace.close_text.restype = None
+    trace.close_text.argtypes = [pointer]
+    trace.read_step.argtypes = [pointer, ctypes.c_uint64, pointer]
+    trace.find_calls.restype = number
+    trace.find_calls.argtypes = [pointer, number, pointer]
+    trace.follow.restype = None
+    trace.follow.argtypes = [pointer, pointer, number, pointer]
+    trace.size_of_instruction.argtypes = [pointer, ctypes.c_int]
+    return trace
+
+
+class Decoder:
+    """Decodes instructions of one ELF file, each body and each encoding once.
+
+    Args:
+        elf: the file.
+        bodies: its functions.
+        notes: the addresses of the notes, in order.
+        after_call: for each note, whether it is after a call.
+    """
+
+    def __init__(self, elf: Elf, bodies: Bodies, notes: Sequence[int], after_call: Sequence[bool]) -> None:
         self.elf = elf
         self.bodies = bodies
-        self._lite = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
+        self._effects: dict[bytes, Effect] = {}
+        self._steps: dict[int, Step | None] = {}
+        # What C looks at must stay where it is.
+        self._places = (_Body * len(bodies.bodies))()
+        numbers = {name: number for number, name in enumerate(bodies.pieces)}
+        for place, body in zip(self._places, bodies.bodies, strict=True):
+            place.begin, place.end = body.begin, body.end
+            place.offset, place.size = elf.span(body.begin, body.end)
+            place.physical, place.whole = numbers[body.physical], body.symbol.name == body.physical
+        self._notes = array("Q", notes)
+        self._flags = bytes(after_call)
+        self._calls = array("Q", bytes(8 * (max((place.size for place in self._places), default=0) // 2 + 1)))
+        self._trace = library()
+        self._text = self._trace.open_text(
+            elf.data, self._places, len(self._places), _address(self._notes), self._flags, len(self._notes)
+        )
+        if not self._text:
+            raise MemoryError
+
+    def __del__(self) -> None:
+        if getattr(self, "_text", None):
+            self._trace.close_text(self._text)
+
+    def at(self, address: int) -> Step | None:
+        """The instruction at a link-time address, or None if no instruction of a function begins there."""
+        if address not in self._steps:
+            self._steps[address] = self._read(address)
+        return self._steps[address]
+
+    def _read(self, address: int) -> Step | None:
+        row = _Step()
+        if not self._trace.read_step(self._text, address, ctypes.byref(row)):
+            return None
+        code = self.elf.text(address, address + row.size)
+        return Step(code, _KINDS[row.kind], row.target, row.condition, bool(row.guard))
+
+    def calls(self, index: int) -> array[int]:
+        """The addresses behind all calls in the body with this index, but for one that ends it."""
+        count = self._trace.find_calls(self._text, index, _address(self._calls))
+        return self._calls[:count]
+
+    def follow(self, addresses: Sequence[int]) -> list[tuple[int | None, str]]:
+        """Where control goes from each address, as far as no registers need to be known: the index of a note, or
+        NEXT_RETURN; or None and the reason."""
+        begins = array("Q", addresses)
+        found = bytearray(_FOUND.size * len(begins))
+        self._trace.follow(self._text, _address(begins), len(begins), (ctypes.c_char * len(found)).from_buffer(found))
+        return [
+            (None, REASONS[reason].format(at)) if target == _NOWHERE else (target, "")
+            for target, at, reason in _FOUND.iter_unpack(found)
+        ]
+
+    def effect(self, code: bytes) -> Effect:
+        """What a plain instruction does."""
+        effect = self._effects.get(code)
+        if effect is None:
+            effect = self._effects[code] = _details().describe(code)
+        return effect
+
+
+_NOWHERE = -2
+
+
+def _address(numbers: array[int]) -> int:
+    return numbers.buffer_info()[0]
+
+
+class _Details:
+    """What capstone says of instructions."""
+
+    def __init__(self) -> None:
+        import capstone
+        from capstone import x86
+
+        self._x86 = x86
         self._full = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
         self._full.detail = True
         self._registers = _register_numbers(self._full)
         names = {i: self._full.insn_name(i) or "" for i in range(1, x86.X86_INS_ENDING)}
         self._reads_first = {i for i, name in names.items() if name in _READS_FIRST or name.startswith("prefetch")}
         self._stores = {i for i, name in names.items() if name.startswith(_STORES)}
-        self._effects: dict[bytes, Effect] = {}
-        self._steps: dict[bytes, Step] = {}
-        self._at: dict[int, Step] = {}
-        self._decoded: set[int] = set()
 
-    def at(self, address: int) -> Step | None:
-        """The instruction at a link-time address, or None if no instruction of a function begins there."""
-        step = self._at.get(address)
-        if step is None:
-            body = self.bodies.at(address)
-            if body is not None and body.begin not in self._decoded:
-                self._decode(body)
-                step = self._at.get(address)
-        return step
-
-    def calls(self, body: Body) -> list[int]:
-        """The addresses behind all calls in a body, but for one that ends it."""
-        self.at(body.begin)
-        found: list[int] = []
-        address = body.begin
-        while (step := self._at.get(address)) is not None:
-            address += len(step.code)
-            if step.kind is Kind.CALL and address < body.end:
-                found.append(address)
-        return found
-
-    def _decode(self, body: Body) -> None:
-        """Decode a whole body: compilers for x86-64 put nothing but instructions between its begin and its end."""
-        self._decoded.add(body.begin)
-        code = self.elf.text(body.begin, body.end)
-        steps, at = self._steps, 0
-        for address, size, _mnemonic, _operands in self._lite.disasm_lite(code, body.begin):
-            instruction = code[at : at + size]
-            at += size
-            step = steps.get(instruction)
-            if step is None:
-                step = steps[instruction] = _control(instruction)
-            self._at[address] = step
-
-    def effect(self, code: bytes) -> Effect:
-        """What a plain instruction does."""
-        effect = self._effects.get(code)
-        if effect is None:
-            effect = self._effects[code] = self._describe(code)
-        return effect
-
-    def _describe(self, code: bytes) -> Effect:
+    def describe(self, code: bytes) -> Effect:
+        """The effect of a plain instruction."""
+        x86 = self._x86
         instruction = next(self._full.disasm(code, 0, 1))
         number = self._registers
         lea = instruction.id == x86.X86_INS_LEA
@@ -210,6 +320,7 @@ class Decoder:
         capstone takes some stores (movups, movq, fstp) for loads. So a first operand counts as written but for the
         instructions that are known only to read it, and as read but for plain moves.
         """
+        x86 = self._x86
         operand = instruction.operands[position]
         read = write = False
         if not idle:
@@ -226,40 +337,9 @@ class Decoder:
         )
 
 
-_PREFIXES = frozenset((0xF2, 0xF3, 0x3E, 0x2E, 0x26, 0x36, 0x64, 0x65, 0x66, 0x67, *range(0x40, 0x50)))
-# int3, int, int1, hlt, far and callee-clean returns, iret, loop, jrcxz, port input and output
-_BARRIERS = frozenset((0xCC, 0xCD, 0xF1, 0xF4, 0xC2, 0xCA, 0xCB, 0xCF, *range(0xE0, 0xE8), *range(0xEC, 0xF0)))
-# 0x0f: system instructions, syscall, ud2, wrmsr, rdtsc ... sysexit, syscall's kin, ud0, ud1
-_BARRIERS_0F = frozenset((0x00, 0x01, 0x05, 0x06, 0x07, 0x08, 0x09, 0x0B, 0x30, 0x34, 0x35, 0xAA, 0xB9, 0xFF))
-
-
-def _control(code: bytes) -> Step:
-    """How an instruction passes control on, read from its opcode."""
-    at = 0
-    while code[at] in _PREFIXES and at + 1 < len(code):
-        at += 1
-    opcode = code[at]
-    if opcode == 0xC3:
-        return Step(code, Kind.RETURN)
-    if opcode in (0xE9, 0xEB):
-        return Step(code, Kind.JUMP, _relative(code, at + 1))
-    if opcode & 0xF0 == 0x70:
-        return Step(code, Kind.BRANCH, _relative(code, at + 1), opcode & 15)
-    if opcode == 0x0F and code[at + 1] & 0xF0 == 0x80:
-        return Step(code, Kind.BRANCH, _relative(code, at + 2), code[at + 1] & 15)
-    if opcode == 0xE8 or (opcode == 0xFF and code[at + 1] >> 3 & 7 in (2, 3)):
-        return Step(code, Kind.CALL)
-    if (
-        opcode in _BARRIERS
-        or (opcode == 0x0F and code[at + 1] in _BARRIERS_0F)
-        or (opcode == 0xFF and code[at + 1] >> 3 & 7 in (4, 5))
-    ):
-        return Step(code, Kind.BARRIER)
-    return Step(code, Kind.PLAIN, guard=code[0] == 0x64 and code[-5:] == b"\x25\x28\0\0\0")
-
-
-def _relative(code: bytes, at: int) -> int:
-    return int.from_bytes(code[at:], "little", signed=True)
+@functools.cache
+def _details() -> _Details:
+    return _Details()
 
 
 @dataclass(slots=True)

@@ -132,16 +132,19 @@ class Elf:
                 string, kind, _, index, _, _ = _SYMBOL.unpack_from(symbols, (info >> 32) * _SYMBOL.size)
                 yield Relocation(offset, info & 0xFFFFFFFF, _string(strings, string), index != 0, kind >> 4 == 0)
 
-    def text_offset(self, address: int) -> int:
-        """Where the code at a link-time address is in the file."""
-        return next(offset + address - low for low, high, offset in self._text if low <= address < high)
+    def span(self, begin: int, end: int) -> tuple[int, int]:
+        """Where in the file the machine code from ``begin`` up to ``end`` is: offset and size (cut at the end of its
+        section); (0, 0) where there is none."""
+        for low, high, offset in self._text:
+            if low <= begin < high:
+                end = min(end, high, low - offset + len(self.data))
+                return offset + begin - low, max(end - begin, 0)
+        return 0, 0
 
     def text(self, begin: int, end: int) -> bytes:
         """The machine code from link-time address ``begin`` up to ``end`` (cut at the end of its section), or b''."""
-        for low, high, offset in self._text:
-            if low <= begin < high:
-                return self.data[offset + begin - low : offset + min(end, high) - low]
-        return b""
+        offset, size = self.span(begin, end)
+        return self.data[offset : offset + size]
 
 
 def _string(strings: bytes, offset: int) -> str:

@@ -69,5 +69,5 @@ def write_prefixes(path: Path, elf: Elf, addresses: Iterable[int]) -> None:
     """Put prefixes at these link-time addresses of the file that ``elf`` was read from."""
     with path.open("r+b") as file:
         for address in sorted(addresses):
-            file.seek(elf.text_offset(address))
+            file.seek(elf.span(address, address + 1)[0])
             file.write(PREFIX)

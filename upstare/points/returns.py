@@ -18,6 +18,7 @@ of the running function that the compiler may use as it likes.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -76,31 +77,34 @@ class Tracer:
     """Follows paths in one ELF file. ``notes`` must be sorted by address."""
 
     def __init__(self, elf: Elf, notes: list[Note], bodies: Bodies) -> None:
-        self.decoder = Decoder(elf, bodies)
+        self.decoder = Decoder(elf, bodies, [n.address for n in notes], [bool(n.flags & FLAG_CALL) for n in notes])
         self.notes = notes
         self.bodies = bodies
         self.index = {note.address: i for i, note in enumerate(notes)}
         self._frame_pointers: dict[int, bool] = {}
 
-    def from_label(self, note: Note, strict: bool) -> Found:
-        """Where the dummy return of a note leads. ``strict``: prove that nothing is done with the result, too."""
+    def from_labels(self, notes: list[Note]) -> list[Found]:
+        """Where the dummy returns of the notes lead, whatever is done with their results on the way."""
+        return [Found(*found) for found in self.decoder.follow([note.label for note in notes])]
+
+    def harmless_from_label(self, note: Note) -> Found:
+        """Where the dummy return of a note leads, if nothing is done with its result."""
         body = self.bodies.at(note.label)
         if body is None:
             return Found(None, "the label of the dummy return is in no function")
-        return self._trace(note.label, body, [LOOSE] * N_REGISTERS, Begin.LABEL, strict)
+        return self._harmless(note.label, body, [LOOSE] * N_REGISTERS, Begin.LABEL)
 
-    def from_return(self, address: int, body: Body) -> Found:
-        """Where a return address leads."""
-        index = self.index.get(address)  # the usual case: the point is the next instruction
-        if index is not None:
-            return self.reached(index)
-        found = self._trace(address, body, [], Begin.RETURN, False)
-        if found.target is None:
-            return found
+    def from_returns(self, addresses: Sequence[int], within: Sequence[Body]) -> list[Found]:
+        """Where return addresses lead, each in its body, if nothing is done with the results."""
+        return [self._from_return(*way) for way in zip(addresses, self.decoder.follow(addresses), within, strict=True)]
+
+    def _from_return(self, address: int, found: tuple[int | None, str], body: Body) -> Found:
+        if found[0] is None or address in self.index:  # the usual case: the point is the next instruction
+            return Found(*found)
         state = [FIRM] * N_REGISTERS
         for register in _RESULTS:
             state[register] = LOOSE
-        return self._trace(address, body, state, Begin.RETURN, True)
+        return self._harmless(address, body, state, Begin.RETURN)
 
     def to_chunk(self, address: int, body: Body) -> int | None:
         """The index of the first note that is reached from ``address`` with nothing but plain instructions between."""
@@ -114,11 +118,10 @@ class Tracer:
             address += step.size + step.target
         return None
 
-    def _trace(self, address: int, body: Body, state: list[int], begin: Begin, strict: bool) -> Found:
-        if strict:
-            state[RSP] = STACK
+    def _harmless(self, address: int, body: Body, state: list[int], begin: Begin) -> Found:
+        state[RSP] = STACK
         try:
-            return _Path(self, body, begin, strict).run(address, state, set(), MAX_BRANCHES)
+            return _Path(self, body, begin).run(address, state, set(), MAX_BRANCHES)
         except _Stop as stop:
             return Found(None, str(stop))
 
@@ -151,13 +154,15 @@ class Tracer:
 
 
 class _Path:
-    """One walk along the code, for one begin."""
+    """One walk along the code, for one begin, on which nothing must be done with the dummy result.
 
-    def __init__(self, tracer: Tracer, body: Body, begin: Begin, strict: bool) -> None:
+    Where such a walk without this condition ends is found out by trace.c, in the same way.
+    """
+
+    def __init__(self, tracer: Tracer, body: Body, begin: Begin) -> None:
         self.tracer = tracer
         self.body = body
         self.begin = begin
-        self.strict = strict
         self.steps = 0
 
     def run(self, address: int, state: list[int], seen: set[int], branches: int, spilled: bool = False) -> Found:
@@ -179,11 +184,10 @@ class _Path:
             after = address + len(step.code)
             if step.kind is Kind.PLAIN:
                 guarded = guarded or step.guard
-                if self.strict:
-                    effect = self.tracer.decoder.effect(step.code)
-                    spilled = self._check(effect, address, state, spilled)
-                    intact = intact and RAX not in effect.writes and XMM0 not in effect.writes
-                    self._advance(effect, state, spilled)
+                effect = self.tracer.decoder.effect(step.code)
+                spilled = self._check(effect, address, state, spilled)
+                intact = intact and RAX not in effect.writes and XMM0 not in effect.writes
+                self._advance(effect, state, spilled)
             elif step.kind is Kind.RETURN:
                 return Found(NEXT_RETURN, result_intact=intact)
             elif step.kind in (Kind.CALL, Kind.BARRIER):

@@ -30,7 +30,7 @@ from upstare.points.returns import Found, Tracer, holds_note
 
 __all__ = ["Problem", "Table", "build", "build_table", "read_table"]
 
-RUNTIME_SECTION = "upstare_rt"
+RUNTIME_SECTIONS = ("upstare_rt", "upstare_update")
 RESUME_PREFIX = "upstare$r$"
 _NOP = b"\x90"
 
@@ -104,7 +104,7 @@ def build(path: Path, description: Description) -> tuple[Table, list[Problem]]:
         rows,
         _return_rows(tracer, own, names),
         operands,
-        _range_rows(own),
+        _range_rows(own.values()),
         pool,
     )
     return table, problems
@@ -125,27 +125,28 @@ def _read_notes(elf: Elf, trap: bool) -> list[Note]:
     return notes
 
 
-def _own_bodies(elf: Elf, bodies: Bodies, addresses: list[int], names: _Names) -> list[Body]:
-    """The bodies of the program's own functions: those that hold a point, and all that the description names.
+def _own_bodies(elf: Elf, bodies: Bodies, addresses: list[int], names: _Names) -> dict[int, Body]:
+    """The bodies of the program's own functions, by index: those that hold a point, and all that the description names.
 
-    The runtime has a section of its own. Where more functions have a name than the description knows (an object
+    The runtime has sections of its own. Where more functions have a name than the description knows (an object
     without a unit, or a library linked in, may have a static function of the same name), those without a point are left
     out: to take foreign text for our own would be wrong, the other way round an update only waits a little longer.
     """
-    runtime = elf.by_name.get(RUNTIME_SECTION)
-    foreign = range(runtime.address, runtime.address + runtime.size) if runtime else range(0)
+    runtime = [elf.by_name[name] for name in RUNTIME_SECTIONS if name in elf.by_name]
+    spans = [range(section.address, section.address + section.size) for section in runtime]
+    foreign = {b.begin for b in bodies.bodies if any(b.begin in span for span in spans)}
     whole: dict[str, int] = defaultdict(int)
     for body in bodies.bodies:
         if body.begin not in foreign and body.symbol.name == body.source:
             whole[body.source] += 1
-    own: list[Body] = []
-    for body in bodies.bodies:
+    own: dict[int, Body] = {}
+    for index, body in enumerate(bodies.bodies):
         if body.begin in foreign:
             continue
         if holds_note(addresses, body) or body.source.startswith(RESUME_PREFIX):
-            own.append(body)
+            own[index] = body
         elif names.of(body) and whole[body.source] <= len(names.of(body)):
-            own.append(body)
+            own[index] = body
     return own
 
 
@@ -159,16 +160,21 @@ def _following(
     """``next`` of each note by its index, and the reasons where there is none."""
     following: dict[int, int] = {}
     problems: list[Problem] = []
+    whole: list[int] = []
     for i, note in enumerate(notes):
         if note.function not in functions:
             raise UpstareError(f"a point is of function {note.function:016x}, which the description does not have")
         if note.part:
             continue  # its label leads to the next chunk
+        whole.append(i)
+    ways = tracer.from_labels([notes[i] for i in whole])
+    for i, way in zip(whole, ways, strict=True):
+        note = notes[i]
         body = bodies.at(note.address)
         reason = "the point is in no function"
         following[i] = NEXT_UNKNOWN
         if body is not None:
-            found = _after_dummy(tracer, note, body, functions, names)
+            found = _after_dummy(tracer, note, way, body, functions, names)
             reason = found.reason
             if found.target is not None:
                 following[i] = found.target
@@ -182,15 +188,16 @@ def _following(
     return following, problems
 
 
-def _after_dummy(tracer: Tracer, note: Note, body: Body, functions: dict[int, Function], names: _Names) -> Found:
-    """Where the dummy return of ``note`` leads, if it does no harm on the way."""
+def _after_dummy(
+    tracer: Tracer, note: Note, found: Found, body: Body, functions: dict[int, Function], names: _Names
+) -> Found:
+    """Where the dummy return of ``note``, which leads to ``found``, leads if it does no harm on the way."""
     function = functions[note.function]
-    found = tracer.from_label(note, strict=False)
     if found.target is None or _expected(tracer, found.target, function, body, names):
         return found
     if found.target == NEXT_RETURN and names.pinned(body):
         return Found(None, f"it is inlined into {body.source}, which must not be on the stack")
-    return tracer.from_label(note, strict=True)
+    return tracer.harmless_from_label(note)
 
 
 def _expected(tracer: Tracer, target: int, function: Function, body: Body, names: _Names) -> bool:
@@ -261,23 +268,25 @@ def _function_rows(
     return rows, bytes(pool)
 
 
-def _return_rows(tracer: Tracer, own: list[Body], names: _Names) -> list[ReturnRow]:
+def _return_rows(tracer: Tracer, own: dict[int, Body], names: _Names) -> list[ReturnRow]:
+    calls = [(address, body) for index, body in own.items() for address in tracer.decoder.calls(index)]
     rows: list[ReturnRow] = []
-    for body in own:
-        pinned = names.pinned(body)
-        nothing = names.all_are(body, "void")
-        for address in tracer.decoder.calls(body):
-            found = tracer.from_return(address, body)
-            if found.target is None:
+    known: dict[int, tuple[bool, bool]] = {}  # of bodies: whether it is pinned, whether it returns nothing
+    ways = tracer.from_returns([address for address, _ in calls], [body for _, body in calls])
+    for (address, body), found in zip(calls, ways, strict=True):
+        if found.target == NEXT_RETURN:
+            if body.begin not in known:
+                known[body.begin] = names.pinned(body), names.all_are(body, "void")
+            pinned, nothing = known[body.begin]
+            if pinned or not (found.result_intact or nothing):
                 continue
-            if found.target == NEXT_RETURN and (pinned or not (found.result_intact or nothing)):
-                continue
+        if found.target is not None:
             rows.append(ReturnRow(address, found.target))
     rows.sort()
     return rows
 
 
-def _range_rows(own: list[Body]) -> list[RangeRow]:
+def _range_rows(own: Iterable[Body]) -> list[RangeRow]:
     """The text of the bodies as few ranges; gaps of alignment count as text."""
     rows: list[RangeRow] = []
     for body in own:

@@ -1,0 +1,31 @@
+"""Small C libraries of UpStare itself, made with the user's C compiler when they are first needed and then kept."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from upstare.driver import process
+from upstare.driver.cache import Cache
+
+FLAGS = ["-std=gnu11", "-O2", "-shared", "-fPIC", "-fvisibility=hidden", "-fno-lto", "-w"]
+
+
+def compiled(source: Path) -> Path:
+    """The shared library of a C source.
+
+    Raises:
+        UpstareError: it cannot be compiled.
+    """
+    from upstare.commands.cc import real_compiler
+
+    compiler = real_compiler()
+    key = hashlib.sha256("\0".join([*compiler, *FLAGS, ""]).encode() + source.read_bytes()).hexdigest() + ".so"
+    cache = Cache()
+    found = cache.get(key)
+    if found is not None:
+        return found
+    with process.Scratch() as scratch:
+        target = Path(scratch, "library.so")
+        process.check([*compiler, *FLAGS, str(source), "-o", str(target)], f"compile UpStare's own {source.name}")
+        return cache.put(key, target)

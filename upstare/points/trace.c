@@ -1,0 +1,567 @@
+/* Reads machine code for x86-64: how long each instruction is, how it passes control on, and where control goes from an
+ * address if nothing but plain instructions, jumps and branches that come together again are on the way. What is looked
+ * for is said in returns.py; the rules here are the part of it that needs no registers. code.py calls these functions,
+ * and has the structs and enums once more.
+ *
+ * What is not known is the end of a body's code: nothing behind it is proved.
+ */
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define EXPORT __attribute__((visibility("default")))
+
+enum { LENGTH_MAX = 15, STEPS_MAX = 400, BRANCHES_MAX = 6, CHECK_STEPS = 4 };
+
+enum kind { PLAIN, JUMP, BRANCH, RETURN, CALL, BARRIER };
+
+enum { EQUAL = 4, NOT_EQUAL = 5 }; /* condition codes of je and jne */
+
+struct step {
+	int32_t size;
+	int32_t kind;
+	int32_t target;    /* of jumps and branches, relative to the end */
+	int32_t condition; /* of a branch: condition code of the encoding */
+	int32_t guard;     /* reads the stack protector's canary, %fs:0x28 */
+};
+
+/* One contiguous piece of a function's text. */
+struct body {
+	uint64_t begin, end;
+	uint64_t offset;  /* of its bytes in the file */
+	uint32_t size;    /* of its bytes in the file; 0 if there are none */
+	int32_t physical; /* the function that it is a piece of */
+	int32_t whole;    /* it is the piece that has the function's name */
+	int32_t unused;
+};
+
+struct found {
+	int64_t target; /* index of a note, TO_RETURN or NOWHERE */
+	uint64_t at;    /* the instruction that is the reason */
+	int32_t reason; /* enum reason, of NOWHERE */
+	int32_t unused;
+};
+
+enum { TO_RETURN = -1, NOWHERE = -2 };
+
+enum reason {
+	NO_REASON,
+	CANNOT_FOLLOW,
+	CALL_OR_TRAP,
+	TOO_MANY_BRANCHES,
+	SIDES_DIFFER,
+	LEAVES_FUNCTION,
+	CALLS_AGAIN,
+	UNUSUAL_CHECK,
+	NOT_AFTER_CALL,
+	NO_FUNCTION,
+};
+
+struct text {
+	const uint8_t *file;
+	const struct body *bodies;
+	int64_t n_bodies;
+	const uint64_t *notes; /* addresses, sorted */
+	const uint8_t *after_call;
+	int64_t n_notes;
+	uint8_t **sizes; /* of each body, when it was asked for: sizes of the instructions at their begins, else 0 */
+};
+
+/* ---- one instruction ------------------------------------------------------------------------------------------- */
+
+/* What follows an opcode: M a ModRM byte, B W Z immediates of 1, 2, and 2 or 4 bytes; X: no such instruction. */
+enum { M = 1, B = 2, W = 4, Z = 8, X = 16, SPECIAL = 32, R = 64 /* relative, 4 bytes */ };
+
+#define EIGHT(x) x, x, x, x, x, x, x, x
+#define ARITHMETIC M, M, M, M, B, Z, X, X
+
+static const uint8_t one_byte[256] = {
+	ARITHMETIC, M, M, M, M, B, Z, X, SPECIAL,                           /* 00: 0f escape */
+	ARITHMETIC, ARITHMETIC,                                             /* 10 */
+	ARITHMETIC, ARITHMETIC,                                             /* 20 */
+	ARITHMETIC, ARITHMETIC,                                             /* 30 */
+	EIGHT(X), EIGHT(X),                                                 /* 40: rex */
+	EIGHT(0), EIGHT(0),                                                 /* 50 */
+	X, X, SPECIAL, M, X, X, X, X, Z, M | Z, B, M | B, 0, 0, 0, 0,       /* 60: 62 evex */
+	EIGHT(B), EIGHT(B),                                                 /* 70 */
+	M | B, M | Z, X, M | B, M, M, M, M, M, M, M, M, M, M, M, SPECIAL,   /* 80: 8f pop, xop */
+	EIGHT(0), 0, 0, X, 0, 0, 0, 0, 0,                                   /* 90 */
+	SPECIAL, SPECIAL, SPECIAL, SPECIAL, 0, 0, 0, 0, B, Z, 0, 0, 0, 0, 0, 0, /* a0: far addresses */
+	EIGHT(B), EIGHT(SPECIAL),                                           /* b0: b8 mov */
+	M | B, M | B, W, 0, SPECIAL, SPECIAL, M | B, M | Z, W | B, 0, W, 0, 0, B, X, 0, /* c0: c4 c5 vex */
+	M, M, M, M, X, X, X, 0, EIGHT(M),                                   /* d0 */
+	B, B, B, B, B, B, B, B, R, R, X, B, 0, 0, 0, 0,                     /* e0 */
+	X, 0, X, X, 0, 0, SPECIAL, SPECIAL, 0, 0, 0, 0, 0, 0, M, M,         /* f0: f6 f7 test and others */
+};
+
+static const uint8_t two_byte[256] = {
+	M, M, M, M, X, 0, 0, 0, 0, 0, X, 0, X, M, 0, M | B, /* 00 */
+	EIGHT(M), EIGHT(M),                                 /* 10 */
+	X, X, X, X, X, X, X, X, EIGHT(M),                   /* 20 */
+	0, 0, 0, 0, 0, 0, X, 0, SPECIAL, X, SPECIAL, X, X, X, X, X, /* 30: 38 3a escapes */
+	EIGHT(M), EIGHT(M),                                 /* 40 */
+	EIGHT(M), EIGHT(M),                                 /* 50 */
+	EIGHT(M), EIGHT(M),                                 /* 60 */
+	M | B, M | B, M | B, M | B, M, M, M, 0, SPECIAL, SPECIAL, X, X, M, M, M, M, /* 70: 78 79 vmread, sse4a */
+	EIGHT(R), EIGHT(R),                                 /* 80 */
+	EIGHT(M), EIGHT(M),                                 /* 90 */
+	0, 0, 0, M, M | B, M, X, X, 0, 0, 0, M, M | B, M, M, M, /* a0 */
+	M, M, M, M, M, M, M, M, M, M, M | B, M, M, M, M, M, /* b0 */
+	M, M, M | B, M, M | B, M | B, M | B, M, EIGHT(0),   /* c0 */
+	EIGHT(M), EIGHT(M),                                 /* d0 */
+	EIGHT(M), EIGHT(M),                                 /* e0 */
+	EIGHT(M), EIGHT(M),                                 /* f0 */
+};
+
+struct prefixes {
+	int operand, address, repeat, rex;
+};
+
+/* The bytes before the opcode. */
+static int read_prefixes(const uint8_t *code, int room, struct prefixes *p)
+{
+	int at = 0;
+
+	memset(p, 0, sizeof *p);
+	for (; at < room; at++) {
+		switch (code[at]) {
+		case 0x66:
+			p->operand = 1;
+			break;
+		case 0x67:
+			p->address = 1;
+			break;
+		case 0xf2:
+		case 0xf3:
+			p->repeat = code[at];
+			break;
+		case 0x26:
+		case 0x2e:
+		case 0x36:
+		case 0x3e:
+		case 0x64:
+		case 0x65:
+		case 0xf0:
+			break;
+		default:
+			if ((code[at] & 0xf0) != 0x40)
+				return at;
+			p->rex = code[at]; /* counts only right before the opcode */
+			continue;
+		}
+		p->rex = 0;
+	}
+	return at;
+}
+
+/* The bytes of a ModRM byte and what belongs to it. */
+static int modrm_size(const uint8_t *code, int room)
+{
+	int mode = code[0] >> 6, low = code[0] & 7, size = 1;
+
+	if (mode == 3)
+		return 1;
+	if (low == 4) {
+		if (room < 2)
+			return 2;
+		size = 2;
+		if (mode == 0 && (code[1] & 7) == 5)
+			size += 4;
+	} else if (mode == 0 && low == 5) {
+		size += 4;
+	}
+	return size + (mode == 1 ? 1 : mode == 2 ? 4 : 0);
+}
+
+/* The bytes behind the opcode of an instruction with a vex or evex prefix; -1 if there is none such. */
+static int vector_size(int map, uint8_t opcode, const uint8_t *rest, int room)
+{
+	if (map == 1 && opcode == 0x77)
+		return 0;
+	if (map == 4 || map == 0 || map > 6 || room < 1)
+		return -1;
+	int immediate = map == 3 || (map == 1 && two_byte[opcode] == (M | B));
+	return modrm_size(rest, room) + immediate;
+}
+
+/* The size of the instruction, 0 if there is none (or it is not known); its opcode is at *opcode_at. */
+static int instruction_size(const uint8_t *code, int room, int *opcode_at)
+{
+	struct prefixes p;
+	int form, at, size;
+
+	if (room > LENGTH_MAX)
+		room = LENGTH_MAX;
+	*opcode_at = at = read_prefixes(code, room, &p);
+	if (at >= room)
+		return 0;
+	int wide = (p.rex & 8) != 0;
+	uint8_t opcode = code[at++];
+	form = one_byte[opcode];
+	if (form == SPECIAL) {
+		switch (opcode) {
+		case 0x0f:
+			if (at >= room)
+				return 0;
+			opcode = code[at++];
+			form = two_byte[opcode];
+			if (form == SPECIAL && (opcode == 0x38 || opcode == 0x3a)) {
+				at++; /* the third byte */
+				form = opcode == 0x38 ? M : M | B;
+			} else if (form == SPECIAL) {
+				form = p.operand || p.repeat == 0xf2 ? X : M;
+			}
+			break;
+		case 0x62: /* evex */
+			if (at + 4 > room || (size = vector_size(code[at] & 7, code[at + 3], code + at + 4, room - at - 4)) < 0)
+				return 0;
+			at += 4 + size;
+			return at <= room ? at : 0;
+		case 0xc4:
+			if (at + 3 > room ||
+			    (size = vector_size(code[at] & 31, code[at + 2], code + at + 3, room - at - 3)) < 0)
+				return 0;
+			at += 3 + size;
+			return at <= room ? at : 0;
+		case 0xc5:
+			if (at + 2 > room || (size = vector_size(1, code[at + 1], code + at + 2, room - at - 2)) < 0)
+				return 0;
+			at += 2 + size;
+			return at <= room ? at : 0;
+		case 0x8f:
+			form = at < room && !(code[at] & 0x38) ? M : X;
+			break;
+		case 0xf6:
+		case 0xf7:
+			if (at >= room)
+				return 0;
+			form = M | (code[at] & 0x30 ? 0 : opcode == 0xf6 ? B : Z);
+			break;
+		default: /* mov with a full address or a full constant */
+			form = 0;
+			if (opcode < 0xb0)
+				at += p.address ? 4 : 8;
+			else
+				at += wide ? 8 : p.operand ? 2 : 4;
+		}
+	}
+	/* Processors do not agree on relative jumps with an operand prefix. */
+	if ((form & X) || ((form & R) && p.operand && !wide))
+		return 0;
+	if (form & M) {
+		if (at >= room)
+			return 0;
+		at += modrm_size(code + at, room - at);
+	}
+	at += (form & B ? 1 : 0) + (form & W ? 2 : 0) + (form & R ? 4 : 0);
+	if (form & Z)
+		at += p.operand && !wide ? 2 : 4;
+	return at <= room ? at : 0;
+}
+
+/* Instructions with which nothing that is known goes on: int3, int, int1, hlt, far and callee-clean returns, iret, loop,
+ * jrcxz, port input and output; xbegin (which shares its opcode with mov). */
+static int is_barrier(const uint8_t *code)
+{
+	uint8_t opcode = code[0];
+
+	if (opcode == 0x0f) { /* system calls and returns, undefined instructions, counters, ... */
+		static const uint8_t list[] = {0x00, 0x01, 0x05, 0x06, 0x07, 0x08, 0x09, 0x0b,
+					       0x30, 0x34, 0x35, 0xaa, 0xb9, 0xff};
+		return memchr(list, code[1], sizeof list) != NULL;
+	}
+	if (opcode == 0xff) /* indirect jumps */
+		return (code[1] >> 3 & 7) == 4 || (code[1] >> 3 & 7) == 5;
+	if (opcode == 0xc7)
+		return code[1] == 0xf8;
+	static const uint8_t list[] = {0xcc, 0xcd, 0xf1, 0xf4, 0xc2, 0xca, 0xcb, 0xcf};
+	return memchr(list, opcode, sizeof list) || (opcode >= 0xe0 && opcode < 0xe8) ||
+	       (opcode >= 0xec && opcode < 0xf0);
+}
+
+static int32_t relative(const uint8_t *from, const uint8_t *end)
+{
+	int32_t value;
+
+	if (end - from == 1)
+		return (int8_t)*from;
+	memcpy(&value, from, sizeof value);
+	return value;
+}
+
+/* How the instruction passes control on; *step has its size. */
+static void describe(const uint8_t *code, int opcode_at, struct step *step)
+{
+	static const uint8_t canary[] = {0x25, 0x28, 0, 0, 0};
+	const uint8_t *end = code + step->size;
+	const uint8_t *opcode = code + opcode_at;
+
+	step->kind = PLAIN;
+	step->target = step->condition = step->guard = 0;
+	if (*opcode == 0xc3) {
+		step->kind = RETURN;
+	} else if (*opcode == 0xe9 || *opcode == 0xeb) {
+		step->kind = JUMP;
+		step->target = relative(opcode + 1, end);
+	} else if ((*opcode & 0xf0) == 0x70) {
+		step->kind = BRANCH;
+		step->target = relative(opcode + 1, end);
+		step->condition = *opcode & 15;
+	} else if (*opcode == 0x0f && (opcode[1] & 0xf0) == 0x80) {
+		step->kind = BRANCH;
+		step->target = relative(opcode + 2, end);
+		step->condition = opcode[1] & 15;
+	} else if (*opcode == 0xe8 || (*opcode == 0xff && ((opcode[1] >> 3 & 7) == 2 || (opcode[1] >> 3 & 7) == 3))) {
+		step->kind = CALL;
+	} else if (is_barrier(opcode)) {
+		step->kind = BARRIER;
+	} else {
+		step->guard = code[0] == 0x64 && step->size >= 5 && !memcmp(end - 5, canary, 5);
+	}
+}
+
+/* ---- bodies ---------------------------------------------------------------------------------------------------- */
+
+/* The body that holds an address. */
+static const struct body *body_at(const struct text *t, uint64_t address)
+{
+	int64_t low = 0, high = t->n_bodies;
+
+	while (low < high) {
+		int64_t middle = (low + high) / 2;
+		if (t->bodies[middle].begin <= address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low && address < t->bodies[low - 1].end ? &t->bodies[low - 1] : NULL;
+}
+
+/* The index of the note at an address, or -1. */
+static int64_t note_at(const struct text *t, uint64_t address)
+{
+	int64_t low = 0, high = t->n_notes;
+
+	while (low < high) {
+		int64_t middle = (low + high) / 2;
+		if (t->notes[middle] < address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < t->n_notes && t->notes[low] == address ? low : -1;
+}
+
+/* The sizes of all instructions of a body: compilers for x86-64 put nothing else between its begin and its end. */
+static const uint8_t *sizes_of(struct text *t, const struct body *b)
+{
+	uint8_t **sizes = &t->sizes[b - t->bodies];
+
+	if (!*sizes && (*sizes = calloc(b->size + 1, 1))) {
+		const uint8_t *code = t->file + b->offset;
+		int ignored, size;
+		for (uint32_t at = 0; at < b->size; at += size) {
+			uint32_t room = b->size - at;
+			size = instruction_size(code + at, room < LENGTH_MAX ? (int)room : LENGTH_MAX, &ignored);
+			if (!size)
+				break;
+			(*sizes)[at] = size;
+		}
+	}
+	return *sizes;
+}
+
+static int step_at(struct text *t, uint64_t address, struct step *step)
+{
+	const struct body *b = body_at(t, address);
+	const uint8_t *sizes = b ? sizes_of(t, b) : NULL;
+	struct prefixes ignored;
+
+	if (!sizes || address - b->begin >= b->size || !sizes[address - b->begin])
+		return 0;
+	const uint8_t *code = t->file + b->offset + (address - b->begin);
+	step->size = sizes[address - b->begin];
+	describe(code, read_prefixes(code, step->size, &ignored), step);
+	return 1;
+}
+
+/* ---- paths ----------------------------------------------------------------------------------------------------- */
+
+struct path {
+	struct text *text;
+	const struct body *body;
+	struct found *found;
+	int steps;
+	int n_seen;
+	uint64_t seen[STEPS_MAX + 1];
+};
+
+/* The path proves nothing. */
+static int64_t stop(struct path *p, enum reason reason, uint64_t at)
+{
+	p->found->reason = reason;
+	p->found->at = at;
+	return NOWHERE;
+}
+
+/* Whether a jump goes to a place in the same function, and is not a call of itself. */
+static int may_jump(struct path *p, uint64_t target, uint64_t source)
+{
+	const struct body *b = body_at(p->text, target);
+
+	if (!b || b->physical != p->body->physical)
+		return stop(p, LEAVES_FUNCTION, source), 0;
+	if (target == b->begin && b->whole && note_at(p->text, target) < 0)
+		return stop(p, CALLS_AGAIN, source), 0;
+	return 1;
+}
+
+/* Go to the side of the stack protector's branch that is taken if all is well; the other one must end in a call. */
+static int past_guard(struct path *p, const struct step *branch, uint64_t taken, uint64_t *after)
+{
+	struct step step = {.kind = PLAIN};
+	uint64_t failing = *after, going_on = taken;
+	int there = 0;
+
+	if (branch->condition != EQUAL && branch->condition != NOT_EQUAL)
+		return stop(p, UNUSUAL_CHECK, *after), 0;
+	if (branch->condition == NOT_EQUAL) {
+		failing = taken;
+		going_on = *after;
+	}
+	for (int i = 0; i < CHECK_STEPS; i++) {
+		there = step_at(p->text, failing, &step);
+		if (!there || (step.kind != PLAIN && step.kind != JUMP))
+			break;
+		failing += step.size + (int64_t)step.target;
+	}
+	if (!there || step.kind != CALL)
+		return stop(p, UNUSUAL_CHECK, *after), 0;
+	if (!may_jump(p, going_on, *after))
+		return 0;
+	*after = going_on;
+	return 1;
+}
+
+static int64_t run(struct path *p, uint64_t address, int branches)
+{
+	int guarded = 0;
+
+	for (;;) {
+		int64_t index = note_at(p->text, address);
+		if (index >= 0)
+			return p->text->after_call[index] ? index : stop(p, NOT_AFTER_CALL, address);
+		struct step step;
+		int known = step_at(p->text, address, &step);
+		p->steps++;
+		for (int i = 0; known && i < p->n_seen; i++)
+			known = p->seen[i] != address;
+		if (!known || p->steps > STEPS_MAX)
+			return stop(p, CANNOT_FOLLOW, address);
+		p->seen[p->n_seen++] = address;
+		uint64_t after = address + step.size;
+		uint64_t target = after + (int64_t)step.target;
+		if (step.kind == PLAIN) {
+			guarded |= step.guard;
+		} else if (step.kind == RETURN) {
+			return TO_RETURN;
+		} else if (step.kind == CALL || step.kind == BARRIER) {
+			return stop(p, CALL_OR_TRAP, address);
+		} else if (step.kind == JUMP) {
+			if (!may_jump(p, target, address))
+				return NOWHERE;
+			after = target;
+		} else if (guarded) {
+			if (!past_guard(p, &step, target, &after))
+				return NOWHERE;
+			guarded = 0;
+		} else {
+			if (!may_jump(p, target, address))
+				return NOWHERE;
+			if (!branches)
+				return stop(p, TOO_MANY_BRANCHES, address);
+			int n_seen = p->n_seen;
+			int64_t one = run(p, target, branches - 1);
+			p->n_seen = n_seen;
+			if (one == NOWHERE && p->found->reason != NOT_AFTER_CALL)
+				return NOWHERE;
+			int64_t two = run(p, after, branches - 1);
+			p->n_seen = n_seen;
+			if (two == NOWHERE && p->found->reason != NOT_AFTER_CALL)
+				return NOWHERE;
+			return one != NOWHERE && one == two ? one : stop(p, SIDES_DIFFER, address);
+		}
+		address = after;
+	}
+}
+
+/* ---- what code.py calls ---------------------------------------------------------------------------------------- */
+
+EXPORT struct text *open_text(const uint8_t *file, const struct body *bodies, int64_t n_bodies, const uint64_t *notes,
+			      const uint8_t *after_call, int64_t n_notes)
+{
+	struct text *t = calloc(1, sizeof *t);
+
+	if (!t)
+		return NULL;
+	*t = (struct text){file, bodies, n_bodies, notes, after_call, n_notes, calloc(n_bodies + 1, sizeof *t->sizes)};
+	if (!t->sizes) {
+		free(t);
+		return NULL;
+	}
+	return t;
+}
+
+EXPORT void close_text(struct text *t)
+{
+	for (int64_t i = 0; i < t->n_bodies; i++)
+		free(t->sizes[i]);
+	free(t->sizes);
+	free(t);
+}
+
+/* The instruction at an address; 0 if no instruction of a function begins there. */
+EXPORT int read_step(struct text *t, uint64_t address, struct step *step)
+{
+	return step_at(t, address, step);
+}
+
+/* The addresses behind all calls in the body with this index, but for one that ends it. There is room for all. */
+EXPORT int64_t find_calls(struct text *t, int64_t index, uint64_t *addresses)
+{
+	const struct body *b = &t->bodies[index];
+	struct step step;
+	int64_t found = 0;
+
+	for (uint64_t address = b->begin; address < b->end && step_at(t, address, &step);) {
+		address += step.size;
+		if (step.kind == CALL && address < b->end)
+			addresses[found++] = address;
+	}
+	return found;
+}
+
+/* Where control goes from each of the addresses. */
+EXPORT void follow(struct text *t, const uint64_t *addresses, int64_t n, struct found *found)
+{
+	struct path path;
+
+	for (int64_t i = 0; i < n; i++) {
+		path.text = t;
+		path.body = body_at(t, addresses[i]);
+		path.found = &found[i];
+		path.steps = path.n_seen = 0;
+		found[i].reason = NO_REASON;
+		found[i].at = 0;
+		found[i].target = path.body ? run(&path, addresses[i], BRANCHES_MAX) : stop(&path, NO_FUNCTION, addresses[i]);
+	}
+}
+
+/* For tests: the size of the instruction at the begin of these bytes, 0 if there is none. */
+EXPORT int size_of_instruction(const uint8_t *code, int room)
+{
+	int ignored;
+
+	return instruction_size(code, room, &ignored);
+}
