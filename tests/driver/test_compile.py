@@ -193,10 +193,23 @@ def test_failure_of_ours_removes_the_object(place: Place) -> None:
     objcopy = place.write("bin/objcopy", "#!/bin/sh\necho broken >&2\nexit 1\n")
     objcopy.chmod(0o755)
     place.env["PATH"] = f"{place / 'bin'}:{place.env['PATH']}"
-    result = place.cc("-c", "greet.c")
+    place.write("number.c", "int number = 5;\n")
+    result = place.cc("-m32", "-c", "number.c")  # an object that is not of the usual kind
     assert result.returncode == 1
-    assert "upstare: error: cannot put the unit into greet.o: objcopy ended with 1\nbroken" in result.stderr
-    assert not (place / "greet.o").exists()
+    assert "upstare: error: cannot put the unit into number.o: objcopy ended with 1\nbroken" in result.stderr
+    assert not (place / "number.o").exists()
+
+
+@pytest.mark.parametrize("flags", [["-O2"], ["-g", "-ffunction-sections"], ["-g", "-gz"], ["-fPIC"]], ids=" ".join)
+def test_object_with_its_unit_is_the_compilers(place: Place, flags: list[str]) -> None:
+    """The section is added by the driver itself: other tools see a whole object, and the rest as it was."""
+    place.good_cc(*flags, "-c", "greet.c", "main.c")
+    for name in ("greet.o", "main.o"):
+        place.run(["objcopy", "--remove-section=.upstare.unit", name, "without.o"])
+        place.run(["gcc", *flags, "-c", name.replace(".o", ".c"), "-o", "plain.o"])
+        place.run(["objcopy", "plain.o"])
+        assert (place / "without.o").read_bytes() == (place / "plain.o").read_bytes()
+        assert not place.run(["readelf", "--all", name]).stderr
 
 
 def test_real_compiler_by_environment(place: Place) -> None:
