@@ -82,10 +82,19 @@ class Tree:
     compiler: str
     cache: Path
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """UpStare's own modules are compiled, as they are where it is installed."""
+        return {
+            "UPSTARE_CACHE": str(self.cache),
+            "PYTHONDONTWRITEBYTECODE": "",
+            "PYTHONPYCACHEPREFIX": str(self.place.parent / "bytecode"),
+        }
+
     def build(self) -> tuple[float, float]:
         """Elapsed and processor seconds."""
         start, used = time.monotonic(), _children()
-        run_build([*self.project.build, f"CC={self.compiler}"], self.place, UPSTARE_CACHE=str(self.cache))
+        run_build([*self.project.build, f"CC={self.compiler}"], self.place, **self.environment)
         return time.monotonic() - start, _children() - used
 
     def change(self, number: int) -> None:
@@ -138,5 +147,5 @@ def _warm(tree: Tree) -> None:
     small.write_text("int main(void) { return 0; }\n")
     if tree.compiler != "cc":
         command = [*tree.compiler.split(), small.name, "-o", "upstare_warm"]
-        run_build(command, tree.place, UPSTARE_CACHE=str(tree.cache))
+        run_build(command, tree.place, **tree.environment)
 

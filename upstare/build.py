@@ -1,46 +1,34 @@
-"""From the units of a program to the objects of one image: summarise, decide, transform, compile.
-
-Each worker process keeps the parsed units that it was given, so that a unit is read by libclang once per build. What a
-worker makes is cached by content: summaries by the unit, objects by the unit and the decisions about it.
-"""
+"""From the units of a program to the objects of one image: summarise, decide, transform, compile."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-import pickle
-import re
 import subprocess
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from transforms.decisions import Decisions
-from transforms.unit import Transformed, UnitTransform
-from upstare.driver import elf
-from upstare.driver.cache import Cache
 from upstare.driver.compiler import ask
-from upstare.driver.options import for_recompile
 from upstare.driver.runtime import include_directory
 from upstare.errors import UpstareError
-from upstare.frontend.functions import FunctionTree, functions
-from upstare.frontend.nodes import Parsed
-from upstare.frontend.summary import UnitSummary, summarise
-from upstare.frontend.types import TypeTable
-from upstare.model.description import FORMAT, Description, Function, Loop, OpaqueCall, Type, UnitInfo, Variable
+from upstare.model.description import FORMAT, Description, Function, Loop, OpaqueCall, UnitInfo, Variable
+from upstare.model.facts import UnitSummary
 from upstare.model.program import Program, function_id, redirect_lists
 from upstare.model.unit import Options, Unit
-from upstare.points.keep import keep_source
+from upstare.points.keep import References, keep_source
+from upstare.units import SHARED_NAMES, UnitFacts, UnitWork, import_all
+from upstare.workers import Workers
 
 ABI = 3
-SHARED_NAMES = ("upstare_", "up$", "upe$", "ups$slot$")  # how the names begin that all images of a process share
 DYNAMIC_LIST = "{ " + "".join(f"{name}*; " for name in SHARED_NAMES) + "};\n"
 
 T = TypeVar("T")
 Progress = Callable[[str, int, int], None]
+_Workers = Workers[Callable[[UnitWork], Any], Any]
 
 
 @dataclass
@@ -51,30 +39,6 @@ class Image:
     extra_objects: list[Path]
     description: Description
     dynamic_list: str = DYNAMIC_LIST
-
-
-@dataclass
-class _Loaded:
-    parsed: Parsed
-    trees: list[FunctionTree]
-    types: TypeTable
-
-
-# A parsed unit takes many times the memory of its text. Beyond this much text a worker reads a unit again when it
-# needs it again: a program of a thousand units must not take all memory.
-KEPT_BYTES = 48 << 20
-
-_loaded: dict[str, _Loaded] = {}
-
-
-def _load(unit: Unit) -> _Loaded:
-    if unit.digest in _loaded:
-        return _loaded[unit.digest]
-    parsed = Parsed(unit.text, unit.flags)
-    loaded = _Loaded(parsed, list(functions(parsed)), TypeTable())
-    if sum(len(other.parsed.source.text) for other in _loaded.values()) + len(unit.text) <= KEPT_BYTES:
-        _loaded[unit.digest] = loaded
-    return loaded
 
 
 def _source_digest() -> str:
@@ -91,113 +55,7 @@ def _source_digest() -> str:
     return digest.hexdigest()
 
 
-def _summarise(unit: Unit, release: str) -> UnitSummary:
-    cache = Cache()
-    key = hashlib.sha256(f"summary {release} {unit.digest}".encode()).hexdigest()
-    found = cache.get(key)
-    if found is not None:
-        summary: UnitSummary = pickle.loads(found.read_bytes())
-        return summary
-    loaded = _load(unit)
-    summary = summarise(loaded.parsed, loaded.trees, loaded.types)
-    cache.put(key, pickle.dumps(summary))
-    return summary
-
-
-@dataclass
-class _Built:
-    functions: dict[str, Function]
-    pinned: dict[str, str]
-    types: dict[str, Type]
-
-
-def _key(what: str, unit: Unit, decisions: Decisions, release: str) -> str:
-    return hashlib.sha256(f"{what} {release} {unit.digest} {decisions.key()}".encode()).hexdigest()
-
-
-def _text(unit: Unit, decisions: Decisions, release: str, work: str) -> Path:
-    """Where the transformed text of a unit is on its way to the compiler."""
-    return Path(work) / f"{_key('object', unit, decisions, release)[:16]}.i"
-
-
-def _transform(unit: Unit, decisions: Decisions, release: str, work: str) -> _Built:
-    """What the transform finds out about a unit. Its text waits for :func:`_object`, if it is new."""
-    cache = Cache()
-    key = _key("facts", unit, decisions, release)
-    found = cache.get(key)
-    if found is not None:
-        result: _Built = pickle.loads(found.read_bytes())
-        return result
-    loaded = _load(unit)
-    transformed = _run_transform(loaded, decisions)
-    _text(unit, decisions, release, work).write_bytes(transformed.text)
-    result = _Built(transformed.functions, transformed.pinned, loaded.types.types)
-    cache.put(key, pickle.dumps(result))
-    return result
-
-
-def _run_transform(loaded: _Loaded, decisions: Decisions) -> Transformed:
-    result = UnitTransform(loaded.parsed, loaded.trees, loaded.types, decisions).run()
-    if decisions.shared:
-        result.text = _visible(result.text)
-    return result
-
-
-def _object(unit: Unit, decisions: Decisions, release: str, work: str) -> Path:
-    """The object of a transformed unit."""
-    cache = Cache()
-    key = _key("object", unit, decisions, release)
-    found = cache.get(key)
-    if found is not None:
-        return found
-    source = _text(unit, decisions, release, work)
-    if not source.exists():
-        source.write_bytes(_run_transform(_load(unit), decisions).text)
-    target = source.with_suffix(".o")
-    _compile(unit, source, target, decisions)
-    kept = cache.put(key, target)
-    if not os.environ.get("UPSTARE_KEEP"):
-        source.unlink()
-    target.unlink(missing_ok=True)
-    return kept
-
-
-def _compile(unit: Unit, source: Path, target: Path, decisions: Decisions) -> None:
-    command = [*unit.compiler, *for_recompile(unit.flags), *ask(unit.compiler).own_places]
-    if decisions.scheme == "flag":
-        # What is called while frames come down must not be pushed over the arguments of the call before.
-        command += ask(unit.compiler).room_for_arguments
-    if decisions.shared:
-        command += ["-fPIC", "-fno-semantic-interposition", "-fvisibility=default"]
-    command += ["-x", "cpp-output", "-c", str(source), "-o", str(target)]
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace")
-    if done.returncode != 0:
-        first = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr.strip()[:200])
-        raise UpstareError(
-            f"{unit.path}: the transformed text does not compile: {first}",
-            hint=f"this is a fault of UpStare; the text is {source}",
-        )
-    if decisions.shared:
-        drop = [
-            a
-            for s in (".init_array", ".fini_array", ".ctors", ".dtors")
-            for a in ("-R", s, "-R", f"{s}.*", "-R", f".rela{s}", "-R", f".rela{s}.*")
-        ]
-        subprocess.run(["objcopy", *drop, str(target)], check=True, capture_output=True)
-    else:
-        elf.expose(target, SHARED_NAMES)
-
-
-def _visible(text: bytes) -> bytes:
-    """The text of a unit of a patch, where nothing is hidden: it reaches the variables of the program by their names.
-
-    What a patch exports is up to the linker. The program itself keeps what the user says of visibility.
-    """
-    text = re.sub(rb'(visibility(?:__)?[ \t\n]*\([ \t\n]*)"(?:hidden|internal|protected)"', rb'\1"default"', text)
-    return re.sub(rb"(#[ \t]*pragma[ \t]+GCC[ \t]+visibility[ \t]+push[ \t]*\()[^)\n]*", rb"\1default", text)
-
-
-def _kept_object(unit: Unit, objects: Sequence[Path], work: Path) -> list[Path]:
+def _kept_object(unit: Unit, objects: Sequence[References], work: Path) -> list[Path]:
     """What the linker must be told so that it keeps everything that the notes of ``objects`` refer to."""
     text = keep_source(objects)
     if text is None:
@@ -209,24 +67,6 @@ def _kept_object(unit: Unit, objects: Sequence[Path], work: Path) -> list[Path]:
     if done.returncode != 0:
         raise UpstareError(f"the object for the notes does not assemble: {done.stderr.strip()[:300]}")
     return [target]
-
-
-class _Workers:
-    """One single-process pool per core; a unit always goes to the same one. Where one is enough, it is this process."""
-
-    def __init__(self, count: int) -> None:
-        self._pools = [ProcessPoolExecutor(max_workers=1) for _ in range(count)] if count > 1 else []
-
-    def submit(self, index: int, call: Callable[..., T], *args: object) -> Future[T]:
-        if self._pools:
-            return self._pools[index % len(self._pools)].submit(call, *args)
-        done: Future[T] = Future()
-        done.set_result(call(*args))
-        return done
-
-    def close(self) -> None:
-        for pool in self._pools:
-            pool.shutdown(cancel_futures=True)
 
 
 def build_image(
@@ -246,13 +86,12 @@ def build_image(
     """
     report = progress or (lambda stage, done, total: None)
     release = _source_digest()
-    workers = _Workers(max(1, min(os.cpu_count() or 1, len(units))))
+    unit_work = UnitWork(units, release, work)
+    numbers = range(len(units))
+    workers = _Workers(min(os.cpu_count() or 1, len(units)), lambda call: call(unit_work))
     try:
-        futures = [workers.submit(i, _summarise, unit, release) for i, unit in enumerate(units)]
-        summaries = []
-        for index, future in enumerate(futures):
-            summaries.append(future.result())
-            report("reading", index + 1, len(units))
+        known = [unit_work.known_summary(i) for i in numbers]
+        summaries = _complete(workers, known, [partial(UnitWork.summary, number=i) for i in numbers], report, "reading")
         blocking, plain = redirect_lists(include_directory().parent)
         while True:
             merged = Program(units, summaries, options, blocking, plain)
@@ -261,28 +100,40 @@ def build_image(
                         fixed_room=not ask(unit.compiler).clang)  # fmt: skip
                 for i, unit in enumerate(units)
             ]
-            transformed = [
-                workers.submit(i, _transform, unit, decisions[i], release, str(work)) for i, unit in enumerate(units)
-            ]
-            built = [future.result() for future in transformed]
+            keys = [d.key() for d in decisions]
+            facts = [unit_work.known_facts(i, keys[i]) for i in numbers]
+            transform = [partial(UnitWork.facts, number=i, decisions=d) for i, d in enumerate(decisions)]
+            built = _complete(workers, facts, transform)
             if not _pin_more(summaries, built):
                 break
-        compiled = [workers.submit(i, _object, unit, decisions[i], release, str(work)) for i, unit in enumerate(units)]
-        objects = {}
-        for index, (unit, path) in enumerate(zip(units, compiled, strict=True)):
-            objects[unit.digest] = path.result()
-            report("transforming", index + 1, len(units))
+        made = [unit_work.known_object(i, keys[i]) for i in numbers]
+        again = [partial(UnitWork.object, number=i, decisions=d) for i, d in enumerate(decisions)]
+        objects = _complete(workers, made, again, report, "transforming")
     finally:
         workers.close()
     sources = _sources_digest(units, summaries, merged.names, options, release)
     description = _describe(units, summaries, built, merged, options, link_args, program, version, build or sources)
     description.sources = sources
     extra = [_image_object(units[0], description, work, options)]
-    extra += _kept_object(units[0], sorted(set(objects.values())), work)
-    return Image(objects, extra, description)
+    extra += _kept_object(units[0], [o.references for o in objects], work)
+    return Image({u.digest: o.path for u, o in zip(units, objects, strict=True)}, extra, description)
 
 
-def _pin_more(summaries: list[UnitSummary], built: list[_Built]) -> bool:
+def _complete(
+    workers: _Workers, known: list[T | None], make: Sequence[Callable[[UnitWork], T]],
+    report: Progress = lambda stage, done, total: None, stage: str = "",
+) -> list[T]:  # fmt: skip
+    """What is known, and what the workers made of the rest."""
+    missing = [i for i, result in enumerate(known) if result is None]
+    if missing:
+        import_all()
+    before = len(known) - len(missing)
+    replies = workers.run([(i, make[i]) for i in missing], lambda n: report(stage, before + n, len(known)))
+    made = dict(zip(missing, replies, strict=True))
+    return [made[i] if result is None else result for i, result in enumerate(known)]
+
+
+def _pin_more(summaries: list[UnitSummary], built: list[UnitFacts]) -> bool:
     """Functions that the transform could not bring into normal form change the model: decide again without them."""
     changed = False
     for summary, result in zip(summaries, built, strict=True):
@@ -304,7 +155,7 @@ def _sources_digest(
 
 
 def _describe(
-    units: Sequence[Unit], summaries: list[UnitSummary], built: list[_Built], merged: Program, options: Options,
+    units: Sequence[Unit], summaries: list[UnitSummary], built: list[UnitFacts], merged: Program, options: Options,
     link_args: list[str], program: str, version: str, build: str,
 ) -> Description:  # fmt: skip
     result = Description(

@@ -8,6 +8,7 @@ fails, the output is removed: a program that was linked through us is updateable
 
 from __future__ import annotations
 
+import gc
 import os
 import shlex
 import signal
@@ -71,6 +72,7 @@ def link(command: Command, arguments: Sequence[str], compiler: Sequence[str], us
         NotUpdatable: the program holds units but cannot be made updateable.
         UpstareError: a step of ours failed. The output is removed in both cases.
     """
+    gc.set_threshold(100_000, 20, 100)  # much is made here and little thrown away
     code = process.run([*compiler, *arguments])
     output = Path(command.output or "a.out")
     if code != 0 or not output.is_file():

@@ -1,10 +1,9 @@
-"""What the whole-program model needs to know of one unit, as plain data that crosses processes."""
+"""Reads from the trees of one unit what the whole-program model needs to know (:mod:`upstare.model.facts`)."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass, field
 from typing import Any
 
 from clang.cindex import CursorKind, TypeKind
@@ -15,73 +14,8 @@ from upstare.frontend.source import SourceText
 from upstare.frontend.tables import Cursor
 from upstare.frontend.types import TypeTable, is_array
 from upstare.frontend.unused import unused_functions
-from upstare.model.description import AddressUse, PointerSource, Type
-
-
-@dataclass
-class CallFact:
-    callee: str | None
-    type: str  # function type of an indirect call
-    doom: list[str]  # see Call.doom
-    tail: bool
-    file: str
-    line: int
-
-
-@dataclass
-class LoopFact:
-    file: str
-    line: int
-    why: str
-    inner: bool
-
-
-@dataclass
-class FunctionFact:
-    name: str
-    static: bool
-    noreturn: bool
-    pinned: str | None
-    file: str
-    line: int
-    type: str
-    returns: str
-    body: str
-    calls: list[CallFact]
-    loops: list[LoopFact]
-    labels: list[str]  # whose addresses are values, in the order of their numbers
-    unused: bool  # nothing in the unit can call it
-
-
-@dataclass
-class VariableFact:
-    name: str
-    key: str  # in its function, for static locals
-    static: bool
-    function: str | None
-    type: str
-    type_name: str
-    size: int
-    file: str
-    line: int
-    defined: bool
-    thread_local: bool
-    initial: bool
-    movable: bool = True  # static local that can move to file scope
-
-
-@dataclass
-class UnitSummary:
-    text: str = ""  # SHA-256 of the text without line markers
-    functions: list[FunctionFact] = field(default_factory=list)
-    variables: list[VariableFact] = field(default_factory=list)
-    values: list[str] = field(default_factory=list)  # functions whose address is used
-    aliases: dict[str, str] = field(default_factory=dict)  # other names of functions
-    weak: list[str] = field(default_factory=list)  # functions that a definition in another unit may replace
-    address_uses: list[AddressUse] = field(default_factory=list)  # object: "name" or "function:key"
-    pointer_sources: list[PointerSource] = field(default_factory=list)
-    types: dict[str, Type] = field(default_factory=dict)
-    errors: list[str] = field(default_factory=list)
+from upstare.model.description import AddressUse, PointerSource
+from upstare.model.facts import CallFact, FunctionFact, LoopFact, UnitSummary, VariableFact
 
 
 def summarise(parsed: Parsed, trees: list[FunctionTree], types: TypeTable) -> UnitSummary:

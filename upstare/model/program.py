@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from transforms.decisions import Decisions, VariableDecision
-from upstare.frontend.summary import CallFact, FunctionFact, UnitSummary, VariableFact
+from upstare.model.facts import CallFact, FunctionFact, UnitSummary, VariableFact
 from upstare.model.unit import Options, Unit
 
 

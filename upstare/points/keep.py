@@ -7,7 +7,8 @@ if no loaded code needs one. A few bytes of data that refer to the same symbols 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from upstare.errors import NotUpdatable
@@ -19,25 +20,39 @@ _GOT = frozenset((9, 41, 42))  # GOTPCREL, GOTPCRELX, REX_GOTPCRELX
 _DTPOFF = frozenset((17, 21))  # offsets that the linker changes in loaded code only
 
 
-def keep_source(objects: Iterable[Path]) -> str | None:
-    """Assembly of an object that must be linked with ``objects`` for the sake of their notes; None if none must.
+@dataclass(frozen=True)
+class References:
+    """Symbols that the notes of an object refer to: by slots of the global offset table, and directly in others."""
+
+    slots: frozenset[str]
+    direct: frozenset[str]
+
+
+def references(path: Path) -> References:
+    """The references of an object.
 
     Raises:
         NotUpdatable: an operand is a thread-local variable, reached in a way that notes cannot tell.
     """
     slots: set[str] = set()
     direct: set[str] = set()
-    for path in objects:
-        for relocation in Elf(path).relocations(SECTION):
-            if relocation.type in _DTPOFF:
-                raise NotUpdatable(
-                    f"{path}: a thread-local variable is live at an update point in a form that cannot be recorded",
-                    hint="compile with -ftls-model=initial-exec",
-                )
-            if relocation.type in _GOT and not relocation.local:
-                slots.add(relocation.symbol)
-            elif relocation.type == _PC32 and not relocation.defined:
-                direct.add(relocation.symbol)
+    for relocation in Elf(path).relocations(SECTION):
+        if relocation.type in _DTPOFF:
+            raise NotUpdatable(
+                f"{path}: a thread-local variable is live at an update point in a form that cannot be recorded",
+                hint="compile with -ftls-model=initial-exec",
+            )
+        if relocation.type in _GOT and not relocation.local:
+            slots.add(relocation.symbol)
+        elif relocation.type == _PC32 and not relocation.defined:
+            direct.add(relocation.symbol)
+    return References(frozenset(slots), frozenset(direct))
+
+
+def keep_source(objects: Sequence[References]) -> str | None:
+    """Assembly of an object that must be linked with ``objects`` for the sake of their notes; None if none must."""
+    slots = {symbol for one in objects for symbol in one.slots}
+    direct = {symbol for one in objects for symbol in one.direct}
     if not slots and not direct:
         return None
     lines = ['\t.section .upstare.keep,"a",@progbits', "\t.zero 8"]

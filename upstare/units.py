@@ -1,0 +1,221 @@
+"""What is done with single units of a program: read, summarise, transform, compile once more.
+
+Results are kept in the cache by content: summaries by the unit, facts and objects by the unit and the decisions about
+it. A process keeps the units that it has read, so that libclang reads each once in a build. The front end and the
+transform are imported when there is something to do for them: a link in which nothing changed goes without.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import re
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from transforms.decisions import Decisions
+from upstare.driver import elf
+from upstare.driver.cache import Cache
+from upstare.driver.compiler import ask
+from upstare.driver.options import for_recompile
+from upstare.errors import UpstareError
+from upstare.model.description import Function, Type
+from upstare.model.facts import UnitSummary
+from upstare.model.unit import Unit
+from upstare.points.keep import References, references
+
+if TYPE_CHECKING:
+    from transforms.unit import Transformed
+    from upstare.frontend.functions import FunctionTree
+    from upstare.frontend.nodes import Parsed
+    from upstare.frontend.types import TypeTable
+
+SHARED_NAMES = ("upstare_", "up$", "upe$", "ups$slot$")  # how the names begin that all images of a process share
+
+
+@dataclass
+class _Loaded:
+    parsed: Parsed
+    trees: list[FunctionTree]
+    types: TypeTable
+
+
+# A parsed unit takes many times the memory of its text. Beyond this much text a worker reads a unit again when it
+# needs it again: a program of a thousand units must not take all memory.
+KEPT_BYTES = 48 << 20
+
+_loaded: dict[str, _Loaded] = {}
+
+
+def _load(unit: Unit) -> _Loaded:
+    from upstare.frontend.functions import functions
+    from upstare.frontend.nodes import Parsed
+    from upstare.frontend.types import TypeTable
+
+    if unit.digest in _loaded:
+        return _loaded[unit.digest]
+    parsed = Parsed(unit.text, unit.flags)
+    loaded = _Loaded(parsed, list(functions(parsed)), TypeTable())
+    if sum(len(other.parsed.source.text) for other in _loaded.values()) + len(unit.text) <= KEPT_BYTES:
+        _loaded[unit.digest] = loaded
+    return loaded
+
+
+@dataclass
+class UnitFacts:
+    """What the transform found out about a unit: functions by name, the reasons for those it pinned, types."""
+
+    functions: dict[str, Function]
+    pinned: dict[str, str]
+    types: dict[str, Type]
+
+
+@dataclass
+class UnitObject:
+    """The object of a transformed unit, and what its notes refer to."""
+
+    path: Path
+    references: References
+
+
+def import_all() -> None:
+    """Everything that work on a unit needs is imported: before processes are forked that all need it."""
+    import transforms.unit  # noqa: F401
+    import upstare.frontend.summary  # noqa: F401
+    from upstare.frontend.native import library
+
+    library()
+
+
+class UnitWork:
+    """The work on the units of one build.
+
+    Args:
+        units: all of them; below they are numbers.
+        release: digest of the program code that makes the results: a new release does not use old ones.
+        work: a directory for what is on its way to the compiler.
+    """
+
+    def __init__(self, units: Sequence[Unit], release: str, work: Path) -> None:
+        self.units = units
+        self.release = release
+        self.work = work
+        self.cache = Cache()
+
+    # ---- what the cache has ------------------------------------------------------------------------------------------
+
+    def known_summary(self, number: int) -> UnitSummary | None:
+        """The summary of a unit, if it was made before."""
+        found = self.cache.get(self._key("summary", number))
+        summary: UnitSummary | None = pickle.loads(found.read_bytes()) if found is not None else None
+        return summary
+
+    def known_facts(self, number: int, decisions: str) -> UnitFacts | None:
+        """The facts about a unit with these decisions (:meth:`Decisions.key`), if it was transformed before."""
+        found = self.cache.get(self._key("facts", number, decisions))
+        facts: UnitFacts | None = pickle.loads(found.read_bytes()) if found is not None else None
+        return facts
+
+    def known_object(self, number: int, decisions: str) -> UnitObject | None:
+        """The object of a unit, if it was made before."""
+        path = self.cache.get(self._key("object", number, decisions))
+        refers = self.cache.get(self._key("references", number, decisions))
+        return UnitObject(path, pickle.loads(refers.read_bytes())) if path is not None and refers is not None else None
+
+    def _key(self, what: str, number: int, decisions: str = "") -> str:
+        text = f"{what} {self.release} {self.units[number].digest} {decisions}"
+        return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+
+    # ---- what makes it ---------------------------------------------------------------------------------------------
+
+    def summary(self, number: int) -> UnitSummary:
+        """Make the summary of a unit."""
+        from upstare.frontend.summary import summarise
+
+        loaded = _load(self.units[number])
+        summary = summarise(loaded.parsed, loaded.trees, loaded.types)
+        self.cache.put(self._key("summary", number), pickle.dumps(summary))
+        return summary
+
+    def facts(self, number: int, decisions: Decisions) -> UnitFacts:
+        """Transform a unit. Its text waits for :meth:`object`."""
+        loaded = _load(self.units[number])
+        transformed = _run_transform(loaded, decisions)
+        self._text(number, decisions).write_bytes(transformed.text)
+        result = UnitFacts(transformed.functions, transformed.pinned, loaded.types.types)
+        self.cache.put(self._key("facts", number, decisions.key()), pickle.dumps(result))
+        return result
+
+    def object(self, number: int, decisions: Decisions) -> UnitObject:
+        """Compile a transformed unit."""
+        key = self._key("object", number, decisions.key())
+        found = self.cache.get(key)
+        if found is None:
+            found = self._compiled(number, decisions, key)
+        refers = references(found)
+        self.cache.put(self._key("references", number, decisions.key()), pickle.dumps(refers))
+        return UnitObject(found, refers)
+
+    def _text(self, number: int, decisions: Decisions) -> Path:
+        """Where the transformed text of a unit is on its way to the compiler."""
+        return self.work / f"{self._key('object', number, decisions.key())[:16]}.i"
+
+    def _compiled(self, number: int, decisions: Decisions, key: str) -> Path:
+        source = self._text(number, decisions)
+        if not source.exists():
+            source.write_bytes(_run_transform(_load(self.units[number]), decisions).text)
+        target = source.with_suffix(".o")
+        _compile(self.units[number], source, target, decisions)
+        kept = self.cache.put(key, target)
+        if not os.environ.get("UPSTARE_KEEP"):
+            source.unlink()
+        target.unlink(missing_ok=True)
+        return kept
+
+
+def _run_transform(loaded: _Loaded, decisions: Decisions) -> Transformed:
+    from transforms.unit import UnitTransform
+
+    result = UnitTransform(loaded.parsed, loaded.trees, loaded.types, decisions).run()
+    if decisions.shared:
+        result.text = _visible(result.text)
+    return result
+
+
+def _compile(unit: Unit, source: Path, target: Path, decisions: Decisions) -> None:
+    command = [*unit.compiler, *for_recompile(unit.flags), *ask(unit.compiler).own_places]
+    if decisions.scheme == "flag":
+        # What is called while frames come down must not be pushed over the arguments of the call before.
+        command += ask(unit.compiler).room_for_arguments
+    if decisions.shared:
+        command += ["-fPIC", "-fno-semantic-interposition", "-fvisibility=default"]
+    command += ["-x", "cpp-output", "-c", str(source), "-o", str(target)]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    if done.returncode != 0:
+        first = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr.strip()[:200])
+        raise UpstareError(
+            f"{unit.path}: the transformed text does not compile: {first}",
+            hint=f"this is a fault of UpStare; the text is {source}",
+        )
+    if decisions.shared:
+        drop = [
+            a
+            for s in (".init_array", ".fini_array", ".ctors", ".dtors")
+            for a in ("-R", s, "-R", f"{s}.*", "-R", f".rela{s}", "-R", f".rela{s}.*")
+        ]
+        subprocess.run(["objcopy", *drop, str(target)], check=True, capture_output=True)
+    else:
+        elf.expose(target, SHARED_NAMES)
+
+
+def _visible(text: bytes) -> bytes:
+    """The text of a unit of a patch, where nothing is hidden: it reaches the variables of the program by their names.
+
+    What a patch exports is up to the linker. The program itself keeps what the user says of visibility.
+    """
+    text = re.sub(rb'(visibility(?:__)?[ \t\n]*\([ \t\n]*)"(?:hidden|internal|protected)"', rb'\1"default"', text)
+    return re.sub(rb"(#[ \t]*pragma[ \t]+GCC[ \t]+visibility[ \t]+push[ \t]*\()[^)\n]*", rb"\1default", text)
