@@ -5,6 +5,8 @@
  * main; whatever constructors did before that was not updateable.
  */
 #define _GNU_SOURCE
+#include <link.h>
+
 #include "runtime.h"
 
 typedef int main_function(int, char **, char **);
@@ -22,7 +24,7 @@ _Thread_local struct ups_thread *ups_self __attribute__((tls_model("initial-exec
 static main_function *program_main;
 
 bool ups_in_runtime(uintptr_t address) {
-  return address >= (uintptr_t)__start_upstare_rt && address < (uintptr_t)__stop_upstare_rt;
+  return (address >= (uintptr_t)__start_upstare_rt && address < (uintptr_t)__stop_upstare_rt) || ups_in_update(address);
 }
 
 const struct upstare_image_info *ups_self_info(void) {
@@ -32,12 +34,29 @@ const struct upstare_image_info *ups_self_info(void) {
   return info ? info : &unknown;
 }
 
+static int note_executable(struct dl_phdr_info *info, size_t size, void *argument) {
+  (void)size;
+  ((struct ups_image *)argument)->bias = info->dlpi_addr;
+  return 1; /* the first one is the executable */
+}
+
+static void note_image(void) {
+  static struct ups_image executable;
+  executable.info = ups_self_info();
+  executable.has_run = true;
+  dl_iterate_phdr(note_executable, &executable);
+  atomic_store(&ups_images[0], &executable);
+  atomic_store(&ups_images_count, 1);
+  atomic_store(&ups_current, &executable);
+}
+
 /* Failure here means that this process cannot be updated; it runs all the same. */
 static void start_runtime(void) {
   if (ups_threads_init() != 0) return;
-  ups_walk_init();
-  if (ups_points_init() != 0 || ups_images_init() != 0 || ups_agent_init() != 0) return;
-  ups_storm_init();
+  note_image();
+  if (ups_wake_init() != 0) return;
+  const char *storm = getenv("UPSTARE_STORM");
+  if (storm != NULL && ups_wake()) ups_storm_start(storm);
 }
 
 static int runtime_main(int argc, char **argv, char **environment) {

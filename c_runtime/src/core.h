@@ -1,5 +1,6 @@
 /*
- * The parts of the core: one group for each file. Included by runtime.h only.
+ * The parts of the core: one group for each file. Included by runtime.h only. What is in update/ sleeps until an update
+ * (wake.c).
  */
 #ifndef UPS_CORE_H
 #define UPS_CORE_H
@@ -56,8 +57,20 @@ extern const char ups_base_return[];
 /* stack.S: fn(a, b, c) on the stack that ends at `high`. */
 int ups_call_on(uintptr_t high, int (*fn)(void *, void *, void *), void *a, void *b, void *c);
 
-/* The bounds of the runtime's text (made by the linker: all of it is in one section). */
+/* Is it the text of the runtime, awake or asleep? any. */
 bool ups_in_runtime(uintptr_t address);
+
+/* ---- wake.c: what stays awake for an update ---------------------------------------------------------------------------- */
+
+int ups_wake_init(void); /* once, by main's thread: the handlers of the two signals */
+bool ups_wake(void);     /* makes the code in update/ and the resume clones text; false: that is forbidden. any. */
+bool ups_awake(void);    /* it is. any. */
+bool ups_in_update(uintptr_t address);
+
+/* The socket of the coordinator with this number, or -1; bytes to it; one message, and good-bye. any. */
+int ups_call_coordinator(uint64_t nonce);
+bool ups_send_all(int fd, const void *bytes, size_t count);
+void ups_say(uint64_t nonce, const char *begin, const char *end);
 
 /* ---- threads.c: the registry ---------------------------------------------------------------------------------------- */
 
@@ -75,7 +88,7 @@ bool ups_thread_is_self(const struct ups_thread *self);
 
 int upstare_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument);
 
-/* ---- frames.c: taking down and building up --------------------------------------------------------------------------- */
+/* ---- update/frames.c: taking down and building up --------------------------------------------------------------------------- */
 
 /* The thread starts taking itself down. `context`: of the handler that it is in, or null: all signals are blocked and
  * `mask` is that of before. `error`: errno to restore in the end. Own thread. */
@@ -111,9 +124,14 @@ struct ups_entry_point {
  * which resume clone to start and where. */
 struct ups_entry_point ups_rebuild(struct ups_thread *self);
 
-/* ---- points.c: update points ----------------------------------------------------------------------------------------- */
+/* ---- update/points.c: update points ----------------------------------------------------------------------------------------- */
 
-int ups_points_init(void);
+/* The instruction before the one at which `context` goes on is a breakpoint. False: it is none of ours. handler. */
+bool ups_point_trapped(ucontext_t *context, int error);
+
+/* The rest of ups_blocking_point and ups_blocking_stop. */
+bool ups_point_at_call(struct ups_thread *self);
+bool ups_point_at_stop(struct ups_thread *self);
 
 /* Makes the points of an image trap, or not. The number that could not be written. agent, or main's thread at start. */
 uint32_t ups_points_arm(struct ups_image *image, bool on);
@@ -122,7 +140,7 @@ uint32_t ups_points_arm(struct ups_image *image, bool on);
 void ups_point_unroll(struct ups_thread *self, ucontext_t *context, const struct ups_image *image,
                       const struct upstare_point *point);
 
-/* ---- returns.c: return addresses taken while a stack comes down -------------------------------------------------------- */
+/* ---- update/returns.c: return addresses taken while a stack comes down -------------------------------------------------------- */
 
 /* The walk found that the return address at `slot` leads to `point`. Own thread. */
 void ups_return_note(struct ups_thread *self, const struct ups_image *image, const struct upstare_point *point,
@@ -133,7 +151,7 @@ void ups_returns_take(struct ups_thread *self);
 
 extern const char ups_return_trampoline[]; /* stack.S */
 
-/* ---- walk.c ------------------------------------------------------------------------------------------------------------ */
+/* ---- update/walk.c ------------------------------------------------------------------------------------------------------------ */
 
 enum ups_walk_result {
   UPS_WALK_COMPLETE,   /* every frame down to the base can be rebuilt; self->positions lists them */
@@ -160,7 +178,7 @@ struct ups_glance {
 };
 void ups_walk_glance(const ucontext_t *context, struct ups_glance *glance); /* handler */
 
-void ups_walk_init(void); /* makes the unwinder do everything that it does only once. */
+void ups_walk_init(void); /* makes the unwinder do everything that it does only once. handler. */
 
 /* ---- stop.c ------------------------------------------------------------------------------------------------------------ */
 
@@ -201,16 +219,22 @@ void ups_gate(struct ups_thread *self);        /* before the thread runs anythin
 void ups_stop_child(void);                     /* after fork, in the child */
 void ups_changed(void);                        /* a thread changed its state. any. */
 
-/* ---- storm.c ----------------------------------------------------------------------------------------------------------- */
+/* ---- update/storm.c ----------------------------------------------------------------------------------------------------------- */
 
 extern uint32_t ups_storm_every; /* 0: none. Set once at start. */
-void ups_storm_init(void);
+void ups_storm_start(const char *every); /* main's thread, before the program runs. `every`: of the environment */
 enum ups_storm_count { UPS_STORM_POINT, UPS_STORM_DONE, UPS_STORM_INCOMPLETE, UPS_STORM_COUNTS };
 void ups_storm_count(enum ups_storm_count what); /* while there is a storm. any. */
 
-/* ---- agent.c ----------------------------------------------------------------------------------------------------------- */
+/* ---- update/agent.c ----------------------------------------------------------------------------------------------------------- */
 
-int ups_agent_init(void);
+struct ups_signalled {
+  struct ups_thread *self;
+  ucontext_t *context;
+  uint64_t nonce; /* of a coordinator that asks for an agent; 0: sent by ourselves */
+};
+int ups_attend(void *attention, void *b, void *c); /* the reserved signal came. handler. */
+
 void ups_agent_start(void); /* creates the agent if one is wanted and this is a safe place. All signals blocked. */
 bool ups_agent_wanted(void);
 void ups_agent_child(void); /* after fork, in the child */

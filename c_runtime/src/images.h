@@ -40,7 +40,6 @@ extern _Atomic(struct ups_image *) ups_images[UPS_IMAGES];
 extern _Atomic(uint32_t) ups_images_count;
 extern _Atomic(struct ups_image *) ups_current; /* the version that runs */
 
-int ups_images_init(void);
 struct ups_image *ups_image_add(const struct ups_image *image); /* a copy; null: no room. agent. */
 
 /* The executable's own table, from its own file. False: not to be had. any. */

@@ -115,7 +115,7 @@ static void thread_end(void *argument) {
   sigset_t mask;
   ups_signals_block(&mask); /* a handler of ours must not find a record that is somebody else's by now */
   ups_self = NULL;
-  ups_regions_release(self);
+  if (ups_awake()) ups_regions_release(self);
   ups_arena_reset(&self->arena);
   give_back(self);
   ups_signals_restore(&mask);
@@ -223,7 +223,7 @@ static void fork_child(void) {
     atomic_store(&ups_self->attention, 0);
   }
   ups_stop_child();
-  ups_agent_child();
+  if (ups_awake()) ups_agent_child();
   ups_signals_restore(&mask);
 }
 

@@ -1,19 +1,54 @@
-"""Resume clones are in the executable, but are no text until they are needed."""
+"""Resume clones, and what of the runtime only an update needs, are in the executable, but no text until then."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
-from elftools.elf.constants import P_FLAGS
+from elftools.elf.constants import P_FLAGS, SH_FLAGS
 from elftools.elf.elffile import ELFFile
 
 from tests.support.build import run_build
 from tests.support.process import storms
 from tests.support.tool import UPSTARE
+from upstare.coordinator.process import Process
+from upstare.coordinator.protocol import connect
+from upstare.errors import NotUpdatable
 
+FORBIDDEN = """
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+static int forbid(void) {
+  struct sock_filter code[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mprotect, 0, 3),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
+      BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, PROT_EXEC, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  struct sock_fprog program = {sizeof code / sizeof *code, code};
+  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+}
+int main(void) {
+  char c;
+  if (forbid() != 0) return 1;
+  printf("ready\\n");
+  fflush(stdout);
+  while (read(0, &c, 1) == 1) putchar(c), fflush(stdout);
+  return 5;
+}
+"""
 SOURCE = """
 #include <stdio.h>
 #include <unistd.h>
@@ -22,20 +57,23 @@ int main(void) { printf("%d\\n", walk(20)); return 0; }
 """
 
 
-def build(directory: Path, *flags: str) -> Path:
-    (directory / "program.c").write_text(SOURCE)
+def build(directory: Path, *flags: str, source: str = SOURCE) -> Path:
+    (directory / "program.c").write_text(source)
     run_build([*UPSTARE, "cc", "-O2", *flags, "program.c", "-o", "program"], directory)
     return directory / "program"
 
 
 def segment_of_clones(program: Path) -> int:
-    """The permissions of the one segment that holds the resume clones; it must hold nothing else."""
+    """The permissions of the one segment that holds the resume clones; it must hold only what sleeps."""
     with program.open("rb") as file:
         elf = ELFFile(file)
         section: Any = elf.get_section_by_name("upstare_resume")
         at = section["sh_addr"]
         [segment] = [s for s in elf.iter_segments("PT_LOAD") if s["p_vaddr"] <= at < s["p_vaddr"] + s["p_memsz"]]
-        assert (segment["p_vaddr"], segment["p_memsz"]) == (section["sh_addr"], section["sh_size"])
+        loaded = [s for s in elf.iter_sections() if s["sh_flags"] & SH_FLAGS.SHF_ALLOC and s["sh_type"] != "SHT_NOBITS"]
+        addresses = range(segment["p_vaddr"], segment["p_vaddr"] + segment["p_memsz"])
+        inside = {s.name for s in loaded if s["sh_addr"] in addresses}
+        assert inside == {"upstare_update", "upstare_resume"}
         return int(segment["p_flags"])
 
 
@@ -59,3 +97,25 @@ def test_tools_leave_the_segment_alone(tmp_path: Path) -> None:
     log = tmp_path / "storms"
     subprocess.run([program], env={"UPSTARE_STORM": "1", "UPSTARE_STORM_LOG": str(log)}, check=True, timeout=60)
     assert storms(log) > 0
+
+
+def test_process_that_may_make_no_text_refuses_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """systemd's MemoryDenyWriteExecute, for one, is such a filter. Others (SELinux) cannot be seen beforehand."""
+    program = build(tmp_path, source=FORBIDDEN)
+    monkeypatch.setattr("upstare.coordinator.seccomp.verify", lambda process: None)
+    with subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None and process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        target = Process(process.pid, os.pidfd_open(process.pid))
+        with pytest.raises(NotUpdatable, match="may not make its own code executable"):
+            connect(target, 60.0)
+        target.close()
+        assert process.communicate("x", timeout=60)[0] == "x"
+    assert process.returncode == 5
+
+
+def test_process_has_no_library_only_for_updates(tmp_path: Path) -> None:
+    program = build(tmp_path)
+    with program.open("rb") as file:
+        dynamic: Any = ELFFile(file).get_section_by_name(".dynamic")
+        assert [tag.needed for tag in dynamic.iter_tags("DT_NEEDED")] == ["libc.so.6"]

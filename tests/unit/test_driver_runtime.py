@@ -1,4 +1,4 @@
-"""Building the runtime: once for each content and compiler, its code in a section that can be told by its bounds."""
+"""Building the runtime: once for each content and compiler, its code in sections that can be told by their bounds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from upstare.errors import UpstareError
 def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small runtime in the place of the real one."""
     root = tmp_path / "c_runtime"
-    for directory in ("include", "src/deep", "arch/x86_64"):
+    for directory in ("include", "src/deep", "src/update", "arch/x86_64"):
         (root / directory).mkdir(parents=True)
     (root / "include/upstare_abi.h").write_text(
         '#define EXPORT __attribute__((visibility("default")))\nEXPORT int one(void);\nEXPORT int inside(void);\n'
@@ -31,6 +31,9 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "int two(void);\nint two(void) { return 2; }\n"
         f"int {runtime.ENTRY}(void);\nint {runtime.ENTRY}(void) {{ return 0; }}\n"
     )
+    (root / "src/update/four.c").write_text(
+        "int four(void);\nint four(void) { return 4; }\n__attribute__((destructor)) static void end(void) { four(); }\n"
+    )
     (root / "arch/x86_64/three.S").write_text(
         ".text\n.globl three\n.hidden three\nthree: mov $3,%eax\n ret\n.section .note.GNU-stack\n"
     )
@@ -39,12 +42,13 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
-def test_all_code_is_in_one_section(sources: Path, tmp_path: Path) -> None:
+def test_code_is_in_two_sections(sources: Path, tmp_path: Path) -> None:
     made = runtime.runtime_object(["cc"])
     visible = {s.name for s in elf.read(made).symbols() if s.defined and not s.local}
     assert visible == {"one", "inside", runtime.ENTRY}
     code = {s.name for s in elf.read(made).sections if s.flags & elf.SHF_EXECINSTR and s.size}
-    assert code == {runtime.CODE_SECTION}
+    assert code == {runtime.CODE_SECTION, elf.SECTION_UPDATE}
+    assert not any(s.name.startswith(".fini_array") for s in elf.read(made).sections)
     main = tmp_path / "main.c"
     main.write_text(
         "int one(void), inside(void);\nint two(void) { return 22; }\n"

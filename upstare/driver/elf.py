@@ -22,11 +22,13 @@ SECTION_POINTS = ".upstare.points"
 SECTION_DESCRIPTION = ".upstare.desc"
 SECTION_NOTES = ".upstare_notes"
 SECTION_RESUME = "upstare_resume"  # a C identifier: the linker provides its bounds
+SECTION_UPDATE = "upstare_update"  # the part of the runtime that only an update needs; so is this
 
 ET_REL, ET_EXEC, ET_DYN = 1, 2, 3
 PT_LOAD = 1
 PF_R = 4
 SHT_NOBITS = 8
+SHF_ALLOC = 2
 SHF_EXECINSTR = 4
 STT_OBJECT, STT_FUNC, STT_COMMON, STT_TLS, STT_IFUNC = 1, 2, 5, 6, 10
 STB_LOCAL = 0
@@ -263,18 +265,17 @@ def seal(path: Path, digest: str) -> str:
     return new.hexdigest()
 
 
-def withhold_segment(path: Path, section: str) -> None:
-    """A segment that holds nothing but this section is mapped like data that are only read: it is no text, and takes no
-    memory until the program makes it text."""
+def withhold_segment(path: Path, sections: Iterable[str]) -> None:
+    """A segment that holds nothing but these sections is mapped like data that are only read: it is no text, and takes
+    no memory until the program makes it text."""
     data = bytearray(path.read_bytes())
     header = _HEADER.unpack_from(data)
-    found = next((s for s in read(path).sections if s.name == section), None)
-    if found is None:
-        return
+    loaded = [s for s in read(path).sections if s.flags & SHF_ALLOC and s.type != SHT_NOBITS]
     for number in range(header[10]):
         at = header[5] + number * _SEGMENT.size
         kind, flags, offset, *addresses, filesz, memsz, align = _SEGMENT.unpack_from(data, at)
-        if kind == PT_LOAD and (offset, filesz) == (found.offset, found.size):
+        inside = {s.name for s in loaded if offset <= s.offset < offset + filesz}
+        if kind == PT_LOAD and inside and inside <= set(sections):
             _SEGMENT.pack_into(data, at, kind, PF_R, offset, *addresses, filesz, memsz, align)
             path.write_bytes(data)
 

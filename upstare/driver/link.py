@@ -144,7 +144,7 @@ class _Link:
                     elf.SECTION_DESCRIPTION: description,
                 }
                 elf.add_sections(program, sections, remove=[elf.SECTION_NOTES, elf.SECTION_UNIT])
-                elf.withhold_segment(program, elf.SECTION_RESUME)
+                elf.withhold_segment(program, (elf.SECTION_UPDATE, elf.SECTION_RESUME))
                 if any(t.kind == args.STRIP for t in self.command.tokens):
                     process.check(["strip", "--strip-all", str(program)], f"strip {self.output}")
             progress.report("link", 1, 1)
@@ -327,15 +327,17 @@ class _Link:
         return words
 
     def resume_segment(self, work: Path) -> list[str]:
-        """The arguments that put the resume clones behind everything else, in a segment of their own.
+        """The arguments that put what only an update needs behind everything else, in a segment of its own: a part of
+        the runtime, and the resume clones.
 
         Linkers that do not know INSERT leave them in the text.
         """
         if self.command.has("-fuse-ld=gold", "-fuse-ld=mold"):
             return []
         script = work / "resume.ld"
-        own = f"{elf.SECTION_RESUME} : ALIGN(CONSTANT(MAXPAGESIZE)) {{ *({elf.SECTION_RESUME}) }}"
-        script.write_text(f"SECTIONS {{ {own} }} INSERT AFTER .bss;\n")
+        runtime = f"{elf.SECTION_UPDATE} : ALIGN(CONSTANT(MAXPAGESIZE)) {{ *({elf.SECTION_UPDATE}) }}"
+        clones = f"{elf.SECTION_RESUME} : {{ *({elf.SECTION_RESUME}) }}"
+        script.write_text(f"SECTIONS {{ {runtime} {clones} }} INSERT AFTER .bss;\n")
         return [f"-Wl,-T,{script}"]
 
     def relink(self, words: list[str], program: Path, work: Path) -> None:

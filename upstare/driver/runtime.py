@@ -1,8 +1,9 @@
 """The runtime as one relocatable object, made once for each compiler and kept in the cache.
 
-All code of the runtime is put into the section ``upstare_rt``. Its name is a C identifier, so the linker provides
-``__start_upstare_rt`` and ``__stop_upstare_rt``: the runtime can tell its own code from the program's. What the
-runtime's files share among themselves is local to the object, so no name of a program can clash with it.
+All code of the runtime is put into the section ``upstare_rt``, but for that in ``src/update``, which only an update
+needs: it goes to ``upstare_update``. The names are C identifiers, so the linker provides ``__start_upstare_rt`` and the
+like: the runtime can tell its own code from the program's. What the runtime's files share among themselves is local to
+the object, so no name of a program can clash with it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from upstare.driver.cache import Cache
 from upstare.errors import UpstareError
 
 CODE_SECTION = "upstare_rt"
+SLEEPING = "src/update"  # below the runtime's directory
 
 # What stands in for the C library's start function (see START in link.py); hidden, but the linker must find it.
 ENTRY = "__wrap___libc_start_main"
@@ -71,7 +73,7 @@ def _key(compiler: Sequence[str]) -> str:
     """Digest of everything that goes into the object, the version of the compiler included."""
     root = runtime_directory()
     digest = hashlib.sha256()
-    for word in (*compiler, *FLAGS, CODE_SECTION, "localize-hidden", ENTRY):
+    for word in (*compiler, *FLAGS, CODE_SECTION, elf.SECTION_UPDATE, "localize-hidden", ENTRY):
         digest.update(word.encode() + b"\0")
     digest.update(process.check([*compiler, "--version"], "ask the compiler for its version"))
     for path in sorted(p for p in root.rglob("*") if p.suffix in (".c", ".h", ".S", ".toml", ".inc")):
@@ -85,11 +87,35 @@ def _build(compiler: Sequence[str], cache: Cache, key: str) -> Path:
         raise UpstareError(f"the runtime has no sources in {runtime_directory()}")
     with process.Scratch() as scratch:
         objects = _compile(compiler, files, Path(scratch))
+        sleeping = runtime_directory() / SLEEPING
+        awake = [o for f, o in zip(files, objects, strict=True) if sleeping not in f.parents]
+        asleep = [o for o in objects if o not in awake]
+        parts: list[Path] = []
+        for section, chosen in ((CODE_SECTION, awake), (elf.SECTION_UPDATE, [*asleep, *_unwinder(compiler)])):
+            parts.append(Path(scratch, f"{section}.o"))
+            _link(compiler, parts[-1], chosen)
+            _into_section(parts[-1], section)
         linked = Path(scratch, "runtime.o")
-        words = [*compiler, "-r", "-nostdlib", "-fno-lto", "-o", str(linked), *map(str, objects)]
-        process.check(words, "link the runtime")
-        _finish_object(linked)
+        _link(compiler, linked, parts)
+        process.check(["objcopy", "--localize-hidden", str(linked)], "hide the names of the runtime")
+        process.check(["objcopy", f"--globalize-symbol={ENTRY}", str(linked)], "show the runtime's entry")
         return cache.put(key, linked)
+
+
+def _unwinder(compiler: Sequence[str]) -> list[Path]:
+    """The compiler's library that walks stacks, of which a linker takes what is asked for; none if it is not there.
+
+    Only an update needs it. As a shared library it would be in every updateable process from the start.
+    """
+    answer = process.check([*compiler, "-print-file-name=libgcc_eh.a"], "find the library that walks stacks")
+    path = Path(os.fsdecode(answer.rstrip(b"\n")))
+    return [path] if path.is_absolute() and path.is_file() else []
+
+
+def _link(compiler: Sequence[str], target: Path, objects: Sequence[Path]) -> None:
+    """One object of several."""
+    words = [*compiler, "-r", "-nostdlib", "-fno-lto", "-o", str(target), *map(str, objects)]
+    process.check(words, "link the runtime")
 
 
 def _compile(compiler: Sequence[str], files: Sequence[Path], directory: Path) -> list[Path]:
@@ -111,9 +137,11 @@ def _finish(file: Path, child: process.Child) -> None:
     process.finish(child, child.wait(), f"compile the runtime ({file.name})")
 
 
-def _finish_object(path: Path) -> None:
-    """All code of the object is in sections named CODE_SECTION; of its symbols only the exported ones are global."""
+def _into_section(path: Path, section: str) -> None:
+    """All code of the object is in sections of this name."""
     names = {s.name for s in elf.read(path).sections if s.flags & elf.SHF_EXECINSTR and s.name.startswith(".text")}
-    renames = [word for name in sorted(names) for word in ("--rename-section", f"{name}={CODE_SECTION}")]
-    process.check(["objcopy", *renames, "--localize-hidden", str(path)], "hide the names of the runtime")
-    process.check(["objcopy", f"--globalize-symbol={ENTRY}", str(path)], "show the runtime's entry")
+    words = [word for name in sorted(names) for word in ("--rename-section", f"{name}={section}")]
+    if section == elf.SECTION_UPDATE:  # what sleeps must not be called at the start or end of a process
+        for name in (".init_array", ".fini_array", ".ctors", ".dtors"):
+            words += [w for s in (name, f"{name}.*") for w in ("--remove-section", s, "--remove-section", f".rela{s}")]
+    process.check(["objcopy", *words, str(path)], f"put code of the runtime into {section}")

@@ -243,7 +243,7 @@ def from_json(data: bytes) -> Description:
 
 def pack(description: Description, texts: list[bytes]) -> bytes:
     """The container with ``texts[i]`` as the blob of ``description.units[i]``."""
-    compressor = zstandard.ZstdCompressor(level=9)
+    compressor = zstandard.ZstdCompressor(level=3)
     blobs = [compressor.compress(t) for t in texts]
     offset = 0
     for unit, blob in zip(description.units, blobs, strict=True):

@@ -12,12 +12,6 @@ _Atomic(struct ups_image *) ups_images[UPS_IMAGES];
 _Atomic(uint32_t) ups_images_count;
 _Atomic(struct ups_image *) ups_current;
 
-static struct ups_image executable;
-
-/* Section of the resume clones (see upstare/driver/link.py); absent where no function has one. */
-extern const char __start_upstare_resume[] __attribute__((weak, visibility("hidden")));
-extern const char __stop_upstare_resume[] __attribute__((weak, visibility("hidden")));
-
 #define DAMAGED "the table of update points is damaged: "
 #define PAGE 4096u
 #define FRONT ((sizeof(struct ups_table) + 63) & ~(size_t)63) /* in front of the copy of a table */
@@ -167,16 +161,9 @@ const struct ups_table *ups_table_open(const unsigned char *bytes, size_t size, 
   return t;
 }
 
-/* The segment of the executable's resume clones is not mapped as text: nothing needs it in normal running. */
-static bool open_resume_clones(void) {
-  uintptr_t begin = (uintptr_t)__start_upstare_resume & ~(uintptr_t)(PAGE - 1), end = (uintptr_t)__stop_upstare_resume;
-  return begin == end || mprotect((void *)begin, end - begin, PROT_READ | PROT_EXEC) == 0;
-}
-
 bool ups_image_set_table(struct ups_image *image, const struct ups_table *table) {
   if (memcmp(table->header->build, image->info->build, sizeof image->info->build) != 0) return false;
   uint32_t n = table->header->n_ranges;
-  if (image == &executable && !open_resume_clones()) return false;
   image->low = n != 0 ? table->ranges[0].begin + image->bias : 0;
   image->high = n != 0 ? table->ranges[n - 1].end + image->bias : 0;
   atomic_store_explicit(&image->table, table, memory_order_release); /* pairs with the acquire in ups_image_at */
@@ -334,20 +321,4 @@ bool ups_image_read_self(struct ups_image *image) {
   }
   close(fd);
   return done;
-}
-
-static int note_executable(struct dl_phdr_info *info, size_t size, void *argument) {
-  (void)size;
-  ((struct ups_image *)argument)->bias = info->dlpi_addr;
-  return 1; /* the first one is the executable */
-}
-
-int ups_images_init(void) {
-  executable.info = ups_self_info();
-  executable.has_run = true;
-  dl_iterate_phdr(note_executable, &executable);
-  atomic_store(&ups_images[0], &executable);
-  atomic_store(&ups_images_count, 1);
-  atomic_store(&ups_current, &executable);
-  return 0;
 }

@@ -56,9 +56,8 @@ static void open_log(const char *path) {
   close(fd);
 }
 
-void ups_storm_init(void) {
-  const char *every = getenv("UPSTARE_STORM");
-  if (every == NULL || number(every) == 0) return;
+void ups_storm_start(const char *every) {
+  if (number(every) == 0) return;
   struct ups_image *self = atomic_load(&ups_current);
   if (!ups_image_read_self(self)) return;
   shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

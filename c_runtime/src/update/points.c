@@ -2,8 +2,8 @@
  * Update points.
  *
  * Scheme `trap`: a point is a no-op of one byte, or a prefix without a meaning of the instruction behind it. While an
- * update is pending (or in a storm, always) these bytes are breakpoint instructions, and the handler of SIGTRAP below
- * decides. The first byte of an instruction can be changed into a breakpoint and back under running threads: they see
+ * update is pending (or in a storm, always) these bytes are breakpoint instructions, and the handler of SIGTRAP (wake.c)
+ * asks here. The first byte of an instruction can be changed into a breakpoint and back under running threads: they see
  * the old one or the new one. A thread may still take a trap that was just disarmed; in any case it goes on behind the
  * byte, where an instruction begins.
  *
@@ -157,17 +157,11 @@ static bool on_scratch(const struct ups_thread *self) {
   return here >= self->scratch_low && here < self->scratch_high;
 }
 
-static void on_trap(int signal, siginfo_t *info, void *argument) {
-  int error = errno;
-  ucontext_t *context = argument;
+bool ups_point_trapped(ucontext_t *context, int error) {
   uintptr_t address = (uintptr_t)context->uc_mcontext.gregs[REG_RIP] - 1;
-  const struct ups_image *image = info->si_code > 0 ? ups_image_at(address) : NULL;
+  const struct ups_image *image = ups_image_at(address);
   struct trap trap = {ups_self, context, image, NULL, image == NULL ? -1 : ups_image_point(image, address), error};
-  if (trap.index < 0) {
-    ups_signals_trap(signal, info, argument);
-    errno = error;
-    return;
-  }
+  if (trap.index < 0) return false;
   trap.point = &atomic_load_explicit(&image->table, memory_order_acquire)->points[trap.index];
   struct ups_thread *self = trap.self;
   if (self == NULL || !ups_thread_is_self(self) || !ups_thread_scratch(self)) {
@@ -177,7 +171,7 @@ static void on_trap(int signal, siginfo_t *info, void *argument) {
   } else {
     ups_call_on(self->scratch_high, trapped, &trap, NULL, NULL);
   }
-  errno = error;
+  return true;
 }
 
 /* ---- Scheme `flag` ------------------------------------------------------------------------------------------------------ */
@@ -244,20 +238,15 @@ static bool at_call(struct ups_thread *self, enum ups_want want) {
   return go;
 }
 
-bool ups_blocking_point(void) {
-  struct ups_thread *self = ups_self;
-  if (self == NULL || (ups_storm_every == 0 && !ups_agent_wanted())) return false;
+bool ups_point_at_call(struct ups_thread *self) {
+  if (ups_storm_every == 0 && !ups_agent_wanted()) return false;
   enum ups_want want = ups_wanted(self);
   /* A stop comes with the attention word set: the region sees it. */
   if (want == UPS_WANT_STORM || ups_agent_wanted()) return at_call(self, want);
   return false;
 }
 
-bool ups_blocking_stop(void) {
-  struct ups_thread *self = ups_self;
-  if (self == NULL) return false;
-  /* Cleared before we look at what is wanted: whoever wants something later sets it again (seq_cst on both sides). */
-  atomic_store(&self->attention, 0);
+bool ups_point_at_stop(struct ups_thread *self) {
   enum ups_want want = ups_wanted(self) == UPS_WANT_STOP ? UPS_WANT_STOP : UPS_WANT_NOTHING;
   bool go = at_call(self, want);
   /* Perhaps not here (a frame that cannot be left), but the next call may wait for long, and nobody signals again. */
@@ -313,16 +302,4 @@ uint32_t ups_points_arm(struct ups_image *image, bool on) {
   if (memory >= 0) close(memory);
   ups_unmap(bytes);
   return failed;
-}
-
-int ups_points_init(void) {
-  struct sigaction action = {.sa_sigaction = on_trap, .sa_flags = SA_SIGINFO | SA_ONSTACK};
-  sigset_t open;
-  ups_signals_all(&action.sa_mask); /* sigfillset would leave out those of the C library's own */
-  if (sigaction(SIGTRAP, &action, NULL) != 0) return -1;
-  /* Whoever executed us may have had them blocked. */
-  sigemptyset(&open);
-  sigaddset(&open, SIGTRAP);
-  sigaddset(&open, UPS_SIGNAL);
-  return pthread_sigmask(SIG_UNBLOCK, &open, NULL) == 0 ? 0 : -1;
 }

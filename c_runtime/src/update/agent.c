@@ -14,7 +14,6 @@
 #include <stddef.h>
 #include <sys/poll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #include "blocking.h"
 #include "faults.h"
@@ -55,27 +54,6 @@ void ups_agent_child(void) {
 
 /* ---- The socket ----------------------------------------------------------------------------------------------------------- */
 
-/* "upstare-<pid>-<16 hex digits>" in the abstract name space. Raw system calls: handlers use it too. */
-static int call_coordinator(uint64_t nonce) {
-  struct sockaddr_un address = {.sun_family = AF_UNIX};
-  char *at = address.sun_path + 1;
-  char digits[16];
-  int n = 0;
-  memcpy(at, "upstare-", 8);
-  at += 8;
-  for (unsigned pid = (unsigned)syscall(SYS_getpid); pid != 0; pid /= 10) digits[n++] = (char)('0' + pid % 10);
-  while (n > 0) *at++ = digits[--n];
-  *at++ = '-';
-  for (int i = 60; i >= 0; i -= 4) *at++ = "0123456789abcdef"[nonce >> i & 15];
-  int fd = (int)syscall(SYS_socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return -1;
-  if (syscall(SYS_connect, fd, &address, (socklen_t)(at - (char *)&address)) != 0) {
-    syscall(SYS_close, fd);
-    return -1;
-  }
-  return fd;
-}
-
 /* Only root and our own user may update us. The kernel vouches for the peer of a socket. */
 static bool trusted(int fd) {
   struct ucred peer;
@@ -84,20 +62,9 @@ static bool trusted(int fd) {
   return peer.uid == 0 || peer.uid == getuid() || peer.uid == geteuid();
 }
 
-static bool send_all(int fd, const void *bytes, size_t count) {
-  for (const char *at = bytes; count > 0;) {
-    ssize_t sent = syscall(SYS_sendto, fd, at, count, MSG_NOSIGNAL, NULL, 0);
-    if (sent < 0 && errno == EINTR) continue;
-    if (sent <= 0) return false;
-    at += sent;
-    count -= (size_t)sent;
-  }
-  return true;
-}
-
 static bool send_text(int fd, const struct ups_text *text) {
   uint32_t length = (uint32_t)text->length;
-  return !text->failed && send_all(fd, &length, sizeof length) && send_all(fd, text->bytes, length);
+  return !text->failed && ups_send_all(fd, &length, sizeof length) && ups_send_all(fd, text->bytes, length);
 }
 
 /* ---- Words from a handler --------------------------------------------------------------------------------------------------- */
@@ -116,15 +83,6 @@ static char *put_number(char *at, uint64_t value, unsigned base) {
   return at;
 }
 
-/* One message to a coordinator, and good-bye. handler. */
-static void say(uint64_t nonce, const char *begin, const char *end) {
-  int fd = call_coordinator(nonce);
-  if (fd < 0) return;
-  uint32_t length = (uint32_t)(end - begin);
-  if (send_all(fd, &length, sizeof length)) send_all(fd, begin, length);
-  syscall(SYS_close, fd);
-}
-
 static void say_not_now(uint64_t nonce, const struct ups_glance *glance) {
   char text[160];
   char *at = put(text, "{\"not_now\":true,\"tid\":");
@@ -132,7 +90,7 @@ static void say_not_now(uint64_t nonce, const struct ups_glance *glance) {
   at = put(at, ",\"caller\":\"");
   at = put_number(at, glance->caller, 16);
   at = put(at, "\"}");
-  say(nonce, text, at);
+  ups_say(nonce, text, at);
 }
 
 /* Has the coordinator said something that the agent has not read yet? It may be good-bye. handler. */
@@ -148,7 +106,7 @@ bool ups_agent_called_off(void) {
 
 static void say_busy(uint64_t nonce) {
   static const char text[] = "{\"ok\":false,\"kind\":\"refused\",\"reason\":\"another update is under way\"}";
-  say(nonce, text, text + sizeof text - 1);
+  ups_say(nonce, text, text + sizeof text - 1);
 }
 
 /* ---- The handler of the reserved signal ---------------------------------------------------------------------------------------- */
@@ -220,14 +178,8 @@ static void report(struct ups_thread *self, const ucontext_t *context) {
   }
 }
 
-struct attention {
-  struct ups_thread *self;
-  ucontext_t *context;
-  uint64_t nonce; /* of a coordinator that asks for an agent; 0: sent by ourselves */
-};
-
-static int attend(void *argument, void *b, void *c) {
-  struct attention *a = argument;
+int ups_attend(void *argument, void *b, void *c) {
+  const struct ups_signalled *a = argument;
   (void)b;
   (void)c;
   if (a->nonce != 0) {
@@ -241,22 +193,6 @@ static int attend(void *argument, void *b, void *c) {
   /* Last: it changes where the program goes on. */
   ups_blocking_set_stop(a->context);
   return 0;
-}
-
-static void on_attention(int signal, siginfo_t *info, void *context) {
-  int error = errno;
-  struct attention a = {ups_self, context, 0};
-  (void)signal;
-  if (info->si_code == SI_QUEUE && info->si_value.sival_ptr != NULL)
-    a.nonce = (uint64_t)(uintptr_t)info->si_value.sival_ptr;
-  uintptr_t here = (uintptr_t)__builtin_frame_address(0);
-  struct ups_thread *self = a.self;
-  if (self != NULL && ups_thread_is_self(self) && ups_thread_scratch(self) &&
-      !(here >= self->scratch_low && here < self->scratch_high))
-    ups_call_on(self->scratch_high, attend, &a, NULL, NULL);
-  else
-    attend(&a, NULL, NULL);
-  errno = error;
 }
 
 /* ---- Replies ------------------------------------------------------------------------------------------------------------------ */
@@ -424,7 +360,7 @@ static void *agent(void *argument) {
   uint64_t nonce = (uint64_t)(uintptr_t)argument;
   struct request request;
   int descriptor = -1;
-  int fd = call_coordinator(nonce);
+  int fd = ups_call_coordinator(nonce);
   atomic_store(&conversation, fd);
   if (fd >= 0 && trusted(fd) && hello(fd)) {
     while (receive(fd, &request, &descriptor)) {
@@ -461,10 +397,4 @@ void ups_agent_start(void) {
     atomic_store(&serving, 0);
     atomic_store(&served, 0);
   }
-}
-
-int ups_agent_init(void) {
-  struct sigaction action = {.sa_sigaction = on_attention, .sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK};
-  ups_signals_all(&action.sa_mask);
-  return sigaction(UPS_SIGNAL, &action, NULL);
 }
