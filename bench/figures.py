@@ -37,20 +37,20 @@ def bars(path: Path, title: str, values: dict[str, list[float]]) -> None:
     figure.savefig(path, dpi=120, bbox_inches="tight")
 
 
-def lines(path: Path, title: str, figures: dict[str, dict[str, dict[str, float]]]) -> None:
-    """A picture of times over the number of connections: a line for each step, dashed for the floor."""
+def lines(path: Path, title: str, figures: dict[str, dict[str, dict[str, float]]], over: str = "connections") -> None:
+    """A picture of times over the number of connections or the like: a line for each step, dashed for the floor."""
     figure, axes = _axes(title)
-    connections = [int(n) for n in figures]
+    numbers = [int(n) for n in figures]
     steps = [step for step in next(iter(figures.values())) if not step.startswith("floor_")]
     colours = {step: f"C{i}" for i, step in enumerate(steps)}
     for step in next(iter(figures.values())):
-        rows = [figures[str(n)][step] for n in connections]
+        rows = [figures[str(n)][step] for n in numbers]
         kind = step.removeprefix("floor_")
         style = "--" if kind != step else "-"
         label = kind.removesuffix("_us") + (" (bare signals)" if kind != step else "")
-        axes.plot(connections, [row["median"] for row in rows], style, marker="o", color=colours[kind], label=label)
+        axes.plot(numbers, [row["median"] for row in rows], style, marker="o", color=colours[kind], label=label)
         axes.fill_between(
-            connections,
+            numbers,
             [row["first_quarter"] for row in rows],
             [row["third_quarter"] for row in rows],
             alpha=0.15,
@@ -58,8 +58,8 @@ def lines(path: Path, title: str, figures: dict[str, dict[str, dict[str, float]]
         )
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
-    axes.set_xticks(connections, [str(n) for n in connections])
-    axes.set_xlabel("connections")
+    axes.set_xticks(numbers, [str(n) for n in numbers])
+    axes.set_xlabel(over)
     axes.set_ylabel("microseconds (median, quarters)")
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
     figure.savefig(path, dpi=120, bbox_inches="tight")

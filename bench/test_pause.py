@@ -1,4 +1,7 @@
-"""How long an update takes: to stop, to transform, to resume, beside the floor of bare signals to as many threads."""
+"""How long an update takes: to stop, to transform, to resume, beside the floor of bare signals to as many threads.
+
+And how long several processes stand still: from the first request to stop to the last answer that the coordinator got.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from tests.support.build import Builder
 from tests.support.process import free_port, server
 
 CONNECTIONS = (1, 8, 64)
+PROCESSES = (1, 8, 32, 100)
 UPDATES = 20
 STEPS = ("stop_us", "transform_us", "resume_us", "pause_us")
 #: Threads of the example besides those of the connections: main and the one that expires keys.
@@ -78,3 +82,32 @@ def test_update(
     benchmark.extra_info.update(figures)
     write_json(results / f"{name}.json", figures)
     lines(results / f"{name}.png", f"An update of the example, {'loaded' if loaded else 'idle'}", figures)
+
+
+def test_tree(benchmark: BenchmarkFixture, prefork: Builder, results: Path, tmp_path: Path, rounds: int) -> None:
+    patch = tmp_path / "1.1.upatch"
+    tool.expect(tool.patch(prefork("v1.0"), prefork("v1.1"), patch))
+    times: dict[int, dict[str, list[float]]] = {n: {step: [] for step in STEPS} for n in PROCESSES}
+
+    with ExitStack() as stack:
+        pids = {}
+        for count in PROCESSES:
+            port = free_port()
+            command = [str(prefork("v1.0")), "-p", str(port), "-w", str(max(1, count - 1))]
+            pids[count] = stack.enter_context(server(command, port)).pid
+
+        def update_all() -> None:
+            for count, pid in pids.items():
+                more = [] if count == 1 else ["--tree"]
+                for verb in (["apply", str(patch)], ["rollback"]):
+                    data = tool.expect(tool.upstare(*verb, "--pid", pid, *more))
+                    assert len(data["processes"]) == count
+                    for step in STEPS:
+                        times[count][step].append(data[step])
+
+        repeat(benchmark, update_all, rounds)
+
+    figures = {str(count): {step: spread(times[count][step]) for step in STEPS} for count in PROCESSES}
+    benchmark.extra_info.update(figures)
+    write_json(results / "pause-processes.json", figures)
+    lines(results / "pause-processes.png", "An update of a pre-forking server", figures, "processes")
