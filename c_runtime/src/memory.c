@@ -14,11 +14,14 @@
 struct map {
   struct map *next;
   size_t size; /* of the whole mapping */
-  uint64_t padding[6];
+  struct map *spare;
+  uint64_t padding[5];
 };
 _Static_assert(sizeof(struct map) == 64, "what follows stays aligned");
 
 static struct map *maps;
+static struct map *spare; /* some of them, of a page each, that are not in use */
+static unsigned spares;
 static struct ups_lock maps_lock;
 
 struct ups_chunk {
@@ -30,6 +33,7 @@ struct ups_chunk {
 
 #define CHUNK_BYTES ((size_t)64 * 1024)
 #define PAGE 4096u
+#define SPARES_MOST 8u
 
 int ups_gettid(void) {
   return (int)syscall(SYS_gettid);
@@ -82,9 +86,36 @@ void ups_signals_restore(const sigset_t *old) {
   syscall(SYS_rt_sigprocmask, SIG_SETMASK, old, NULL, 8);
 }
 
+/* While threads stand still: giving a page back to the kernel and getting it again interrupts other processors. */
+static void *take_spare(void) {
+  ups_lock(&maps_lock);
+  struct map *map = spare;
+  if (map != NULL) {
+    spare = map->spare;
+    spares--;
+  }
+  ups_unlock(&maps_lock);
+  return map != NULL ? memset(map + 1, 0, PAGE - sizeof *map) : NULL;
+}
+
+static bool keep_spare(struct map *map) {
+  bool kept = false;
+  ups_lock(&maps_lock);
+  if (map->size == PAGE && spares < SPARES_MOST) {
+    map->spare = spare;
+    spare = map;
+    spares++;
+    kept = true;
+  }
+  ups_unlock(&maps_lock);
+  return kept;
+}
+
 void *ups_map(size_t size) {
   size_t whole = (size + sizeof(struct map) + PAGE - 1) & ~(size_t)(PAGE - 1);
   if (whole < size) return NULL;
+  void *memory = whole == PAGE ? take_spare() : NULL;
+  if (memory != NULL) return memory;
   struct map *map = mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (map == MAP_FAILED) return NULL;
   map->size = whole;
@@ -98,6 +129,7 @@ void *ups_map(size_t size) {
 void ups_unmap(void *memory) {
   if (memory == NULL) return;
   struct map *map = (struct map *)memory - 1;
+  if (keep_spare(map)) return;
   ups_lock(&maps_lock);
   for (struct map **link = &maps; *link != NULL; link = &(*link)->next) {
     if (*link == map) {

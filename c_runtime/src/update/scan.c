@@ -126,6 +126,32 @@ static bool scan_range(struct scan *scan, uintptr_t low, uintptr_t high, const c
   return true;
 }
 
+/* ---- Pages that nobody ever wrote -------------------------------------------------------------------------------------- */
+
+#define PAGE ((uintptr_t)4096)
+#define PAGE_IS_THERE ((uint64_t)3 << 62) /* in memory, or swapped out */
+#define PAGES_AT_ONCE 512u
+
+/* Anonymous memory: only pages that exist. To look into the others would make them, and there may be many: stacks,
+ * arenas. `pages` is /proc/self/pagemap, or -1: then all are looked at. */
+static bool scan_anonymous(struct scan *scan, int pages, uintptr_t low, uintptr_t high, const char *what) {
+  uint64_t page[PAGES_AT_ONCE];
+  while (low < high) {
+    size_t count = (high - low) / PAGE < PAGES_AT_ONCE ? (high - low) / PAGE : PAGES_AT_ONCE;
+    size_t bytes = count * sizeof *page;
+    if (pages < 0 || pread(pages, page, bytes, (off_t)(low / PAGE * sizeof *page)) != (ssize_t)bytes)
+      return scan_range(scan, low, high, what);
+    for (size_t i = 0; i < count;) {
+      size_t first = i;
+      while (i < count && (page[i] & PAGE_IS_THERE) != 0) i++;
+      if (i > first && !scan_range(scan, low + first * PAGE, low + i * PAGE, what)) return false;
+      while (i < count && (page[i] & PAGE_IS_THERE) == 0) i++;
+    }
+    low += count * PAGE;
+  }
+  return true;
+}
+
 /* ---- The program's memory ------------------------------------------------------------------------------------------------- */
 
 /* The images that have not run yet, in the current version's eyes: their data is nobody's. */
@@ -155,8 +181,17 @@ static const char *parse_hex(const char *text, uintptr_t *value) {
   }
 }
 
+/* Fields of a line of /proc/self/maps, from the permissions on: permissions, offset, device, inode. */
+static bool is_anonymous(const char *at) {
+  for (int field = 0; field < 3 && *at != 0; field++) {
+    while (*at != 0 && *at != ' ') at++;
+    while (*at == ' ') at++;
+  }
+  return at[0] == '0' && (at[1] == ' ' || at[1] == 0);
+}
+
 /* One line of /proc/self/maps. */
-static bool scan_line(struct scan *scan, const char *line, const struct ups_extent *skip) {
+static bool scan_line(struct scan *scan, const char *line, const struct ups_extent *skip, int pages) {
   uintptr_t low, high;
   const char *at = parse_hex(line, &low);
   if (*at++ != '-') return true;
@@ -164,12 +199,12 @@ static bool scan_line(struct scan *scan, const char *line, const struct ups_exte
   if (at[0] != ' ' || at[1] != 'r' || at[2] != 'w' || at[4] != 'p') return true;
   if (skip->high != 0 && low >= skip->low && low < skip->high) return true;
   const char *what = strstr(line, "[heap]") != NULL ? "the heap" : NULL;
-  return scan_range(scan, low, high, what);
+  return is_anonymous(at + 1) ? scan_anonymous(scan, pages, low, high, what) : scan_range(scan, low, high, what);
 }
 
 static bool scan_memory(struct scan *scan, const struct ups_extent *skip) {
   struct ups_text maps = {0};
-  char piece[4096];
+  char piece[4032];
   ssize_t length;
   bool clear = true;
   int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
@@ -179,18 +214,17 @@ static bool scan_memory(struct scan *scan, const struct ups_extent *skip) {
     scan->found = true;
     return false;
   }
-  while ((length = read(fd, piece, sizeof piece - 1)) > 0) {
-    piece[length] = 0;
-    ups_text_add(&maps, "%s", piece);
-  }
+  while ((length = read(fd, piece, sizeof piece)) > 0) ups_text_append(&maps, piece, (size_t)length);
   close(fd);
+  int pages = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
   char *line = maps.bytes;
   while (clear && line != NULL && *line != 0) {
     char *end = strchr(line, '\n');
     if (end != NULL) *end = 0;
-    clear = scan_line(scan, line, skip);
+    clear = scan_line(scan, line, skip, pages);
     line = end != NULL ? end + 1 : NULL;
   }
+  if (pages >= 0) close(pages);
   ups_text_free(&maps);
   return clear;
 }
