@@ -51,6 +51,7 @@ static const struct {
     [UPS_OP_FREAD] = {"fread", ups_run_fread, 6, false},
     [UPS_OP_GETDELIM] = {"getline", ups_run_getdelim, 6, false},
     [UPS_OP_SCANF] = {"scanf", ups_run_scanf, 3, false},
+    [UPS_OP_SENDFILE] = {"sendfile", ups_run_sendfile, 4, false},
 };
 
 __thread struct ups_handlers_run ups_handlers_run __attribute__((tls_model("initial-exec")));

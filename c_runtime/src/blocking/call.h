@@ -64,6 +64,7 @@ enum ups_op {
   UPS_OP_FREAD = 36,
   UPS_OP_GETDELIM = 37, /* getline too */
   UPS_OP_SCANF = 38,    /* the whole family */
+  UPS_OP_SENDFILE = 39, /* sendfile64 too */
   UPS_OP_COUNT
 };
 
@@ -189,7 +190,8 @@ ups_run ups_run_read, ups_run_write, ups_run_readv, ups_run_writev, ups_run_recv
     ups_run_select, ups_run_pselect, ups_run_epoll_wait, ups_run_epoll_pwait, ups_run_nanosleep, ups_run_clock_nanosleep,
     ups_run_sleep, ups_run_usleep, ups_run_pause, ups_run_sigsuspend, ups_run_sigtimedwait, ups_run_sigwait,
     ups_run_wait4, ups_run_waitid, ups_run_mutex_lock, ups_run_cond_wait, ups_run_cond_destroy, ups_run_sem_wait,
-    ups_run_join, ups_run_fgets, ups_run_fgetc, ups_run_fread, ups_run_getdelim, ups_run_scanf;
+    ups_run_join, ups_run_fgets, ups_run_fgetc, ups_run_fread, ups_run_getdelim, ups_run_scanf,
+    ups_run_sendfile;
 
 /* mutex.c: for the condition variables. 0, -errno, or UPS_CP_UNROLLED. `call` is UPS_INSENSITIVE. */
 long ups_mutex_lock_for(struct ups_call *call, pthread_mutex_t *mutex);

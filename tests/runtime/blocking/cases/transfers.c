@@ -63,7 +63,8 @@ int run(void) {
   memset(several, 0, sizeof several);
   for (int i = 0; i < PARTS; i++) several[i].msg_hdr = (struct msghdr){.msg_iov = vector + i, .msg_iovlen = 1};
   several[0].msg_hdr.msg_iovlen = 0;
-  int pipe_ends[2];
+  int pipe_ends[2], file = fileno(tmpfile());
+  CHECK(syscall(SYS_write, file, data, SIZE) == SIZE);
   CHECK(!socketpair(AF_UNIX, SOCK_STREAM, 0, pair) && !pipe(pipe_ends));
   for (int round = 0; round < 3; round++) {
     ALL(drain, pair[0], write(pair[1], data, SIZE));
@@ -73,6 +74,12 @@ int run(void) {
     ALL(drain, pair[0], writev(pair[1], vector, PARTS));
     ALL(drain, pipe_ends[0], writev(pipe_ends[1], vector, PARTS));
     ALL(drain, pair[0], sendmsg(pair[1], &out, 0));
+    off_t from = 0;
+    ALL(drain, pair[0], sendfile(pair[1], file, &from, SIZE));
+    SHOW(from);
+    CHECK(!lseek(file, 0, SEEK_SET));
+    ALL(drain, pair[0], sendfile(pair[1], file, NULL, SIZE + 1000));
+    SHOW(lseek(file, 0, SEEK_CUR));
     ALL(drain, pair[0], sendmmsg(pair[1], several + 1, PARTS - 1, 0));
     SHOW(several[PARTS - 1].msg_len == vector[PARTS - 1].iov_len && several[1].msg_len == vector[1].iov_len);
     ALL(supply, pair[1], recv(pair[0], got, SIZE, MSG_WAITALL));
