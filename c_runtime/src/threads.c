@@ -5,6 +5,7 @@
  * protects its growth; a record is taken by the one who moves its state from FREE to STARTING.
  */
 #define _GNU_SOURCE
+#include <sys/mman.h>
 #include <sys/resource.h>
 
 #include "runtime.h"
@@ -20,6 +21,7 @@ static struct ups_lock add_lock;
 static pthread_key_t exit_key;
 static bool ready;
 static sigset_t fork_mask;
+static uint32_t *same_process; /* 1; the kernel makes it 0 in a process that begins as a copy of ours. May be null */
 
 static struct ups_thread *take_free(void) {
   for (struct ups_thread *t = atomic_load(&ups_threads); t != NULL; t = t->next) {
@@ -101,8 +103,32 @@ bool ups_thread_scratch(struct ups_thread *self) {
   return true;
 }
 
+static void begin_process(void) {
+  ups_memory_fork(UPS_FORK_CHILD);
+  atomic_store(&add_lock.word, 0);
+  for (struct ups_thread *t = atomic_load(&ups_threads); t != NULL; t = t->next) {
+    if (t == ups_self) continue;
+    atomic_store(&t->state, UPS_FREE);
+  }
+  if (ups_self != NULL) {
+    atomic_store(&ups_self->tid, ups_gettid());
+    atomic_store(&ups_self->attention, 0);
+  }
+  if (same_process != NULL) *same_process = 1;
+  ups_stop_child();
+  if (ups_awake()) ups_agent_child();
+}
+
+/* A process that was made by the system call alone (clone with new name spaces, for one) finds out here that it is one:
+ * nobody has told it. A vfork child has our memory. */
 bool ups_thread_is_self(const struct ups_thread *self) {
-  return atomic_load_explicit(&self->tid, memory_order_relaxed) == ups_gettid();
+  if (atomic_load_explicit(&self->tid, memory_order_relaxed) == ups_gettid()) return true;
+  if (self != ups_self || same_process == NULL || *same_process != 0) return false;
+  sigset_t mask;
+  ups_signals_block(&mask);
+  begin_process();
+  ups_signals_restore(&mask);
+  return true;
 }
 
 /*
@@ -212,18 +238,7 @@ static void fork_parent(void) {
 
 static void fork_child(void) {
   sigset_t mask = fork_mask;
-  ups_memory_fork(UPS_FORK_CHILD);
-  atomic_store(&add_lock.word, 0);
-  for (struct ups_thread *t = atomic_load(&ups_threads); t != NULL; t = t->next) {
-    if (t == ups_self) continue;
-    atomic_store(&t->state, UPS_FREE);
-  }
-  if (ups_self != NULL) {
-    atomic_store(&ups_self->tid, ups_gettid());
-    atomic_store(&ups_self->attention, 0);
-  }
-  ups_stop_child();
-  if (ups_awake()) ups_agent_child();
+  begin_process();
   ups_signals_restore(&mask);
 }
 
@@ -232,6 +247,9 @@ int ups_threads_init(void) {
   if (pthread_key_create(&exit_key, thread_end) != 0) return -1;
   if (pthread_atfork(fork_prepare, fork_parent, fork_child) != 0) return -1;
   if (pthread_setspecific(exit_key, self) != 0) return -1;
+  same_process = mmap(NULL, sizeof *same_process, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (same_process == MAP_FAILED || madvise(same_process, 4096, MADV_WIPEONFORK) != 0) same_process = NULL;
+  if (same_process != NULL) *same_process = 1;
   self->is_main = true;
   atomic_store(&self->reported, 1);
   atomic_store(&self->tid, ups_gettid());
