@@ -239,4 +239,15 @@ void ups_agent_start(void); /* creates the agent if one is wanted and this is a 
 bool ups_agent_wanted(void);
 void ups_agent_child(void); /* after fork, in the child */
 
+/* ---- guest.c: an agent that has no thread ------------------------------------------------------------------------------ */
+
+/* Runs the function in turns with this thread, from now until it returns. False: it has not been begun. A place where
+ * the agent could be created. */
+bool ups_guest_start(void *(*function)(void *), void *argument);
+bool ups_guest_runs(void); /* are we such an agent? any. */
+/* Whoever waits or wakes lets the other one run. True: instead of waiting; look again. any. */
+bool ups_guest_wait(_Atomic(uint32_t) *word, uint32_t value);
+void ups_guest_woken(const _Atomic(uint32_t) *word);
+void ups_guest_child(void); /* after fork, in the child */
+
 #endif

@@ -23,6 +23,7 @@
 #define MAGIC 0x4d435055u /* "UPCM" */
 #define PROTOCOL 2
 #define LOOK_MS 20 /* how long a decision of another process may go unnoticed */
+#define GUEST_PATIENCE_MS 15000
 #define GLANCE_PATIENCE_US 50000 /* for a look at the threads: they pause meanwhile */
 
 enum op { STATUS = 1, LOAD, STOP, COMMIT, ABORT, ROLLBACK_PREPARE, BYE, FAULT };
@@ -49,6 +50,7 @@ void ups_agent_child(void) {
   atomic_store(&wish, 0);
   atomic_store(&served, 0);
   atomic_store(&serving, 0);
+  ups_guest_child();
   ups_update_child();
 }
 
@@ -339,7 +341,9 @@ static bool receive(int fd, struct request *request, int *descriptor) {
     struct msghdr message = {
         .msg_iov = &piece, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
     struct pollfd ready = {fd, POLLIN, 0};
-    while (poll(&ready, 1, ups_update_prepared() ? LOOK_MS : -1) == 0) {
+    int patience = ups_update_prepared() ? LOOK_MS : ups_guest_runs() ? GUEST_PATIENCE_MS : -1;
+    while (poll(&ready, 1, patience) == 0) {
+      if (!ups_update_prepared() && ups_guest_runs()) return false; /* a thread of the program stands still for us */
       ups_update_look();
       if (ups_update_prepared() && ups_now_us() >= decision_due) return false; /* the coordinator hangs */
     }
@@ -392,6 +396,7 @@ void ups_agent_start(void) {
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
     started = pthread_create(&thread, &attributes, agent, (void *)(uintptr_t)nonce) == 0;
     pthread_attr_destroy(&attributes);
+    if (!started) started = ups_guest_start(agent, (void *)(uintptr_t)nonce);
   }
   if (!started) {
     atomic_store(&serving, 0);

@@ -89,7 +89,8 @@ static bool list_left_out(struct scan *scan) {
   }
   size_t n = ups_map_list(list, room);
   uintptr_t here = (uintptr_t)__builtin_frame_address(0);
-  list[n++] = (struct ups_extent){here - AGENT_BELOW, (uintptr_t)pthread_self()}; /* which is at the stack's top */
+  if (!ups_guest_runs()) /* else we are in memory of ours */
+    list[n++] = (struct ups_extent){here - AGENT_BELOW, (uintptr_t)pthread_self()}; /* which is at the stack's top */
   for (struct ups_thread *t = atomic_load(&ups_threads); t != NULL; t = t->next) {
     if (atomic_load(&t->state) == UPS_FREE) continue;
     for (int i = 0; i < UPS_REGIONS && n < room; i++)
