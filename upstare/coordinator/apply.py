@@ -108,6 +108,8 @@ class Forward(Plan):
         # A file of its own for each process and each try: the dynamic linker knows files by their inode.
         descriptor = sealed_file(f"upstare-{self.header.get('to_version')}", self.patch.payload)
         try:
+            if session.room is not None:
+                session.room.leave_file(descriptor, self.patch.payload)
             session.send(Op.LOAD, descriptor=descriptor)
         finally:
             os.close(descriptor)
@@ -167,6 +169,7 @@ class Transition:
             with self._may_end(member):
                 reply = _granted(member, member.session.receive(LOAD_PATIENCE))
                 _copy(reply, member.outcome, "load_us")
+                member.session.loaded()
 
     def stop(self) -> None:
         """Stop all threads of all processes and have every process vote; new children are taken in as they appear."""

@@ -68,6 +68,15 @@ class Process:
         """What the kernel lets its main thread do: 0 everything, 1 next to nothing, 2 what its filters say."""
         return int(_status(self.pid).get("Seccomp", "0"))
 
+    def limit(self, name: str) -> int | None:
+        """A limit of ``/proc/PID/limits`` that counts now; None: there is none."""
+        try:
+            lines = Path(f"/proc/{self.pid}/limits").read_text().splitlines()
+        except OSError:
+            return None
+        words = [line.removeprefix(name).split()[0] for line in lines if line.startswith(name)]
+        return int(words[0]) if words and words[0].isdecimal() else None
+
     def name(self) -> str:
         """How to call the process in a message."""
         return f"process {self.pid} ({_status(self.pid).get('Name', 'ended')})"

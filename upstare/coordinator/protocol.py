@@ -25,6 +25,7 @@ from enum import IntEnum
 from upstare.coordinator import seccomp
 from upstare.coordinator.process import ATTENTION_SIGNAL, Busy, NoSuchProcess, Process
 from upstare.coordinator.replies import Reply, is_greeting, parse
+from upstare.coordinator.room import Room
 from upstare.errors import DeadlineMissed, NotUpdatable, UpstareError
 
 REQUEST = struct.Struct("<4sIQQ")
@@ -61,6 +62,7 @@ class Session:
 
     def __init__(self, process: Process, connection: socket.socket) -> None:
         self.process = process
+        self.room: Room | None = None
         self.hello: Reply = {}
         self._connection = connection
         self._buffer = bytearray()
@@ -105,12 +107,19 @@ class Session:
             while self._unanswered and not self._nonsense:
                 self.receive(max(0.0, deadline - time.monotonic()))
 
+    def loaded(self) -> None:
+        """What was only needed to load is gone."""
+        if self.room is not None:
+            self.room.take_file()
+
     def close(self) -> None:
         """Say good-bye, so that the agent ends, and hang up."""
         with suppress(OSError):
             self._connection.settimeout(0.1)
             self._connection.sendall(REQUEST.pack(REQUEST_MAGIC, Op.BYE, 0, 0))
         self._connection.close()
+        if self.room is not None:
+            self.room.close()
 
     def _message(self, deadline: float) -> Reply:
         (length,) = REPLY_LENGTH.unpack(self._take(REPLY_LENGTH.size, deadline))
@@ -164,10 +173,42 @@ def connect(process: Process, timeout: float) -> Session:
     """
     seccomp.verify(process)
     nonce = secrets.randbits(63) | 1
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-        listener.bind(f"\0upstare-{process.inner_pid()}-{nonce:016x}")
-        listener.listen(8)
-        return _call(process, listener, nonce, time.monotonic() + timeout)
+    room = Room(process)
+    try:
+        with _socket_for(process) as listener:
+            listener.bind(f"\0upstare-{process.inner_pid()}-{nonce:016x}")
+            listener.listen(8)
+            session = _call(process, listener, nonce, time.monotonic() + timeout)
+    except BaseException:
+        room.close()
+        raise
+    room.agent_is_there()
+    session.room = room
+    return session
+
+
+def _socket_for(process: Process) -> socket.socket:
+    """A socket in the network of the process: its abstract addresses are names only there."""
+    theirs = None
+    try:
+        if _network(process.pid) not in (None, _network(os.getpid())):
+            theirs = os.open(f"/proc/{process.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        pass  # it has ended, or we may not: then it stays silent
+    if theirs is None:
+        return socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    ours = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if _libc.setns(theirs, _CLONE_NEWNET) != 0:
+            return socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            return socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        finally:
+            if _libc.setns(ours, _CLONE_NEWNET) != 0:
+                raise UpstareError(f"no way back from the network of {process.name()}")
+    finally:
+        os.close(theirs)
+        os.close(ours)
 
 
 def _call(process: Process, listener: socket.socket, nonce: int, deadline: float) -> Session:
@@ -270,6 +311,11 @@ def _silence(process: Process, culprits: dict[int, Reply]) -> UpstareError:
         return NotUpdatable(
             f"{process.name()} is in another network namespace", hint="run upstare there: nsenter --net --target PID"
         )
+    if process.limit("Max processes") == 0 or process.limit("Max open files") == 0:
+        return NotUpdatable(
+            f"{process.name()} has forbidden itself to make threads or to open files, so the agent cannot be started",
+            hint="run upstare with sudo: root can lift these limits for the time of the update",
+        )
     where = "; ".join(blame(process, culprits.values())) or "all are inside library calls"
     return DeadlineMissed(f"no thread of {process.name()} came to a place where an update can begin: {where}")
 
@@ -293,3 +339,4 @@ def _wait(descriptors: list[int], deadline: float) -> set[int]:
 _libc = ctypes.CDLL(None, use_errno=True)
 _PIDFD_SEND_SIGNAL = 424  # the same on all architectures
 _SI_QUEUE = -1
+_CLONE_NEWNET = 0x40000000

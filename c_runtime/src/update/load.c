@@ -4,6 +4,9 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <link.h>
+#include <linux/magic.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include "update.h"
 
@@ -23,6 +26,9 @@ static struct ups_image *known(const struct ups_elf *file) {
 
 /* The dynamic linker knows loaded files by the path that they were loaded by: every load needs another one. */
 static void *load_descriptor(int fd) {
+  struct statfs files;
+  /* Where there is no /proc there may be something of that name which others have put there. */
+  if (statfs("/proc/self/fd", &files) != 0 || files.f_type != PROC_SUPER_MAGIC) return NULL;
   char path[DESCRIPTOR_PATH_MOST + 64] = "/proc/self/fd/";
   size_t length = strlen(path);
   for (unsigned i = 0; i < loads && length < DESCRIPTOR_PATH_MOST; i++) {
@@ -42,7 +48,17 @@ static bool write_file(int fd, const struct ups_elf *file) {
   return true;
 }
 
-/* Without /proc (a chroot): by way of a file that exists for a moment, where one can be made. */
+/* Without /proc (a chroot): by way of a file that exists for a moment. Root makes one for us, which nobody else can. */
+static void *load_left(int fd) {
+  struct stat file, left;
+  char path[64];
+  if (fstat(fd, &file) != 0) return NULL;
+  snprintf(path, sizeof path, "/.upstare-%llx", (unsigned long long)file.st_ino);
+  if (lstat(path, &left) != 0 || !S_ISREG(left.st_mode) || left.st_uid != 0 || (left.st_mode & 022) != 0) return NULL;
+  return dlopen(path, RTLD_NOW | RTLD_GLOBAL);
+}
+
+/* Or we make one, where we can. */
 static void *load_copy(const struct ups_elf *file) {
   static const char *const places[] = {"/tmp", "/var/tmp", "/dev/shm", "", "."};
   void *handle = NULL;
@@ -61,7 +77,10 @@ static void *load_copy(const struct ups_elf *file) {
 
 static void *load_file(int fd, const struct ups_elf *file) {
   void *handle = load_descriptor(fd);
-  if (handle == NULL && access("/proc/self/fd", X_OK) != 0) handle = load_copy(file);
+  if (handle == NULL && access("/proc/self/fd", X_OK) != 0) {
+    handle = load_left(fd);
+    if (handle == NULL) handle = load_copy(file);
+  }
   loads++;
   return handle;
 }
