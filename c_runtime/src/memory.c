@@ -46,7 +46,7 @@ uint64_t ups_now_us(void) {
 }
 
 void ups_futex_wait(_Atomic(uint32_t) *word, uint32_t value, uint64_t deadline_us) {
-  if (ups_guest_wait(word, value)) return;
+  if (ups_awake() && ups_guest_wait(word, value)) return;
   struct timespec deadline = {(time_t)(deadline_us / 1000000u), (long)(deadline_us % 1000000u) * 1000};
   syscall(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, value, deadline_us ? &deadline : NULL, NULL,
           FUTEX_BITSET_MATCH_ANY);
@@ -54,7 +54,7 @@ void ups_futex_wait(_Atomic(uint32_t) *word, uint32_t value, uint64_t deadline_u
 
 void ups_futex_wake(_Atomic(uint32_t) *word, int count) {
   syscall(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, count, NULL, NULL, 0);
-  ups_guest_woken(word);
+  if (ups_awake()) ups_guest_woken(word);
 }
 
 /* 0 free, 1 held, 2 held and somebody waits. */

@@ -162,3 +162,43 @@ class Session:
     def quit(self) -> None:
         """Logs out."""
         assert self.ftp.quit().startswith("221")
+
+
+class Transfer:
+    """A file on its way, stopped in the middle: the server is in the middle of its loop, mostly blocked."""
+
+    def __init__(self, session: Session, up: bool, size: int) -> None:
+        self.session = session
+        self.up = up
+        self.data = content(session.name, size)
+        self.received = b""
+        if not up:
+            session.put(session.name, self.data)
+        session.ftp.voidcmd("TYPE I")
+        command = f"{'STOR' if up else 'RETR'} {session.name}"
+        connection = session.ftp.transfercmd(command)
+        assert isinstance(connection, socket.socket)
+        self.connection = connection
+        if up:
+            self.connection.sendall(self.data[: size // 2])
+        else:
+            self._receive(size // 4)
+
+    def _receive(self, upto: int) -> None:
+        while len(self.received) < upto:
+            more = self.connection.recv(min(1 << 16, upto - len(self.received)))
+            assert more, f"{self.session.name}: ended after {len(self.received)} of {len(self.data)} bytes"
+            self.received += more
+
+    def finish(self) -> None:
+        """Lets it go on to its end; every byte must be there."""
+        if self.up:
+            self.connection.sendall(self.data[len(self.data) // 2 :])
+        else:
+            self._receive(len(self.data))
+            assert self.connection.recv(1) == b""
+        self.connection.close()
+        reply = self.session.ftp.getmultiline()
+        assert reply.startswith("226"), reply
+        got = self.session.get(self.session.name) if self.up else self.received
+        assert hashlib.sha256(got).digest() == hashlib.sha256(self.data).digest(), self.session.name
