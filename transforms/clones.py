@@ -346,7 +346,7 @@ def print_clones(
     if own:
         clone.put(copy_head(tree, form.source) + as_it_is(copy=True) + " ")
     name = f"__upstare_r_{identity}"
-    attributes = f'__attribute__((noinline, noclone, used, cold, visibility("hidden"), section("{RESUME_SECTION}")))'
+    attributes = f'__attribute__((noinline, noclone, used, visibility("hidden"), section("{RESUME_SECTION}")))'
     clone.put(f'{result or "void"} {name}(void) __asm__("upstare$r${identity}"); ')
     clone.at(tree.body.start)
     clone.put(f"{attributes} {result or 'void'} {name}(void) {{ {label_table(tree)}{externs} ")

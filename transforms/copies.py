@@ -45,7 +45,7 @@ def copy_head(tree: FunctionTree, source: SourceText) -> str:
     """What comes before the body of a copy."""
     at = tree.cursor.location.offset
     before, after = source.flat(tree.start, at), source.flat(at + len(tree.name.encode()), tree.body.start)
-    return f'__attribute__((section("{RESUME_SECTION}"), cold)) {before}{again(tree.name)}{after}'
+    return f'__attribute__((section("{RESUME_SECTION}"))) {before}{again(tree.name)}{after}'
 
 
 def copied_functions(
