@@ -26,7 +26,7 @@ int scenario_consistent(void);
 #define LIST 64
 static struct upstare_table *table;
 static uintptr_t load_base;
-static int traps, trigger, refusals, unrolling, listed, reached, reported;
+static int traps, trigger, refusals, unrolling, listed, reached, halfway;
 static uint32_t list[LIST];
 
 #define ARRAY(type, field) ((struct type *)((char *)table + table->field))
@@ -171,13 +171,6 @@ static void on_trap(int signal, siginfo_t *info, void *context) {
     fail("trap at no point", address);
   struct upstare_point *p = ARRAY(upstare_point, points) + index;
   check_operands(p, u);
-  if (p->part) { /* on to the next chunk, whatever happens */
-    if (p->label != p->address + 1)
-      fail("a chunk does not go on", address);
-    if (unrolling && list[reached] == (uint32_t)index)
-      reported = 1;
-    return;
-  }
   if (!unrolling) {
     if (++traps != trigger)
       return;
@@ -191,10 +184,10 @@ static void on_trap(int signal, siginfo_t *info, void *context) {
     unrolling = 1;
   }
   struct upstare_point *told = ARRAY(upstare_point, points) + list[reached];
-  if (reached == listed || told->function != p->function || told->point != p->point || (!reported && told != p))
+  if (reached == listed || told->function != p->function || told->point != p->point || (!halfway && told != p))
     fail("not the point that the table foretells", address);
-  reported = 0;
-  reached++;
+  halfway = p->part != 0; /* then the next part is at the label */
+  reached += p->part == 0;
   u->uc_mcontext.gregs[REG_RIP] = (greg_t)(p->label + load_base);
 }
 

@@ -35,16 +35,23 @@ struct expected {
 #define P(operand, slot, size) OPERAND(2, slot, size, "movq %q" #operand ",%%rax")
 #define M(operand, slot, size) OPERAND(3, slot, size, "leaq %" #operand ",%%rax")
 
-#define POINT_(identity, point, flags, part, count, operands, ...)                                                    \
-  __asm__ volatile inline goto(NOTE(identity, point, flags, part, "%l[upstare_ret]", count) operands ".popsection"    \
+#define POINT_(identity, point, flags, part, to, count, operands, ...)                                                \
+  __asm__ volatile inline goto(NOTE(identity, point, flags, part, "%l[" #to "]", count) operands ".popsection"        \
                                :                                                                                      \
                                : __VA_ARGS__                                                                          \
                                :                                                                                      \
-                               : upstare_ret)
+                               : to)
 #define POINT(identity, point, flags, count, operands, ...)                                                           \
-  POINT_(identity, point, flags, 0, count, operands, __VA_ARGS__)
-#define CHUNK(identity, point, flags, part, count, operands, ...)                                                     \
-  POINT_(identity, point, flags, part, count, operands, __VA_ARGS__)
+  POINT_(identity, point, flags, 0, upstare_ret, count, operands, __VA_ARGS__)
+/* A point in two: the second part is where the label of the first leads. */
+#define FIRST(identity, point, flags, count, operands, ...)                                                           \
+  POINT_(identity, point, flags, 1, upstare_more, count, operands, __VA_ARGS__)
+#define SECOND(identity, point, flags, count, operands, ...)                                                          \
+  if (0) {                                                                                                            \
+  upstare_more:                                                                                                       \
+    POINT_(identity, point, flags, 0, upstare_ret, count, operands, __VA_ARGS__);                                     \
+    goto upstare_ret;                                                                                                 \
+  }
 
 /* A function with points needs a resume clone to name. */
 #define RESUME(identity)                                                                                              \

@@ -114,16 +114,16 @@ NOINLINE static long many(long a, long b, long c, long d) {
   e.slot[21] = pair.a;
   e.slot[22] = (long)global;
   r = recursive(2, v3, 0.5);
-  CHUNK("0000000000000004", 1, 1, 1, 12,
+  FIRST("0000000000000004", 1, 1, 12,
         V(0, 0, 8) V(1, 1, 8) V(2, 2, 8) V(3, 3, 8) V(4, 4, 8) V(5, 5, 8) V(6, 6, 8) V(7, 7, 8) V(8, 8, 8) V(9, 9, 8)
             V(10, 10, 8) V(11, 11, 8),
         "nor"(&e), "nor"(a), "nor"(b), "nor"(c), "nor"(d), "nor"(v0), "nor"(v1), "nor"(v2), "nor"(v3), "nor"(v4),
         "nor"(v5), "nor"(v6));
-  CHUNK("0000000000000004", 1, 1, 0, 12,
+  SECOND("0000000000000004", 1, 1, 12,
         V(0, 0, 8) V(1, 12, 8) V(2, 13, 8) V(3, 14, 8) V(4, 15, 8) V(5, 16, 8) V(6, 17, 8) V(7, 18, 8) V(8, 19, 8)
             V(9, 20, 8) M(10, 21, 8) V(11, 22, 8),
         "nor"(&e), "nor"(v7), "nor"(v8), "nor"(v9), "nor"(v10), "nor"(v11), "nor"(v12), "nor"(v13), "nor"(v14),
-        "nor"(v15), "m"(pair), "nor"(global));
+        "nor"(v15), "m"(pair), "nor"(global))
   return r + a + b + c + d + v0 + v1 + v2 + v3 + v4 + v5 + v6 + v7 + v8 + v9 + v10 + v11 + v12 + v13 + v14 + v15 +
          pair.a + *global;
   DUMMY(long)
