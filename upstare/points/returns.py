@@ -107,8 +107,11 @@ class Tracer:
         return self._harmless(address, body, state, Begin.RETURN)
 
     def to_chunk(self, address: int, body: Body) -> int | None:
-        """The index of the first note that is reached from ``address`` with nothing but plain instructions between."""
-        while body.begin <= address < body.end:
+        """The index of the first note that is reached from ``address`` with nothing but plain instructions between.
+
+        The way may lead to another piece of the function: the compiler sets apart what seldom runs.
+        """
+        while (here := self.bodies.at(address)) is not None and here.physical == body.physical:
             index = self.index.get(address)
             if index is not None:
                 return index
