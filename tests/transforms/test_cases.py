@@ -19,6 +19,11 @@ BUILDS = [
     ("clang", "", "-O0", "strict"), ("clang", "", "-O2", "default"), ("clang", "trap", "-O3", "strict"),
 ]  # fmt: skip
 
+#: Builds that fail, loudly, and why (docs/limits.md).
+IMPOSSIBLE = {
+    ("variable_arrays", "clang", "trap"): "clang takes no asm goto into the scope of an array if another is outside of it"
+}
+
 
 def run(program: Path, **environment: str) -> tuple[int, str]:
     done = subprocess.run([str(program)], capture_output=True, text=True, timeout=60, env={**os.environ, **environment})
@@ -32,6 +37,8 @@ def test_case_behaves_as_plain(
 ) -> None:
     if shutil.which(compiler) is None:
         pytest.skip(f"{compiler} is not installed")
+    if (case.stem, compiler, scheme) in IMPOSSIBLE:
+        pytest.skip(IMPOSSIBLE[case.stem, compiler, scheme])
     flags = ["-std=gnu17", "-w", optimise, str(case), "-lm"]
     plain, program = tmp_path / "plain", tmp_path / "program"
     subprocess.run([compiler, *flags, "-o", str(plain)], check=True)

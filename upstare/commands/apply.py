@@ -43,7 +43,8 @@ def chosen(args: argparse.Namespace) -> dict[str, Any]:
     from upstare.coordinator.tree import named
 
     if not args.pid and not args.name:
-        raise UsageError("which processes? name them with --pid or --name", hint="upstare status lists them")
+        hint = "upstare status lists them; see upstare apply --help"
+        raise UsageError("which processes? name them with --pid or --name", hint=hint)
     found = [pid for name in args.name for pid in named(name)]
     return {"pids": [*args.pid, *found], "tree": args.tree or bool(args.name), "timeout": args.timeout}
 

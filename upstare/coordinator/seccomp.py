@@ -23,7 +23,7 @@ NEEDED = {
     "tgkill": 234, "futex": 202, "mmap": 9, "munmap": 11, "mprotect": 10, "socket": 41, "connect": 42, "getsockopt":
     55, "sendto": 44, "recvmsg": 47, "poll": 7, "openat": 257, "read": 0, "pread64": 17, "pwrite64": 18,
     "newfstatat": 262, "fcntl": 72, "close": 3, "getdents64": 217, "getuid": 102, "geteuid": 107, "set_robust_list":
-    273, "exit": 60,
+    273, "exit": 60, "statfs": 137,
 }  # fmt: skip
 # Of these an error does no harm, death does.
 TRIED = {
