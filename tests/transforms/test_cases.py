@@ -21,7 +21,7 @@ BUILDS = [
 
 #: Builds that fail, loudly, and why (docs/limits.md).
 IMPOSSIBLE = {
-    ("variable_arrays", "clang", "trap"): "clang takes no asm goto into the scope of an array if another is outside of it"
+    ("variable_arrays", "clang", "trap"): "clang takes no asm goto into the scope of an array with another outside"
 }
 
 
