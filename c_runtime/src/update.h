@@ -62,6 +62,7 @@ struct ups_event {
   uint64_t pause_us;
 };
 void ups_history_add(const struct ups_event *event);
+void ups_history_pause(uint64_t pause_us); /* of the event that was added last */
 void ups_history_describe(struct ups_text *list); /* a JSON list, oldest first */
 
 /* ---- update.c -------------------------------------------------------------------------------------------------------------- */

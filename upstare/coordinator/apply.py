@@ -211,9 +211,10 @@ class Transition:
                     raise
                 lost.append(error)
         refusals: list[UpstareError] = []
+        deadline = time.monotonic() + COMMIT_PATIENCE
         for member in asked:
             try:
-                reply = member.session.receive(COMMIT_PATIENCE)
+                reply = member.session.receive(max(0.0, deadline - time.monotonic()))
             except UpstareError as error:
                 self._lose(member, error)
                 lost.append(error)

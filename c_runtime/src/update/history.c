@@ -12,6 +12,10 @@ void ups_history_add(const struct ups_event *event) {
   events[count++ % EVENTS] = *event;
 }
 
+void ups_history_pause(uint64_t pause_us) {
+  if (count != 0) events[(count - 1) % EVENTS].pause_us = pause_us;
+}
+
 static void describe(struct ups_text *text, const struct ups_event *event) {
   ups_text_add(text, "{\"time\":%lld,\"from\":\"", (long long)event->time);
   ups_text_hex(text, event->from, sizeof event->from);

@@ -202,8 +202,10 @@ static void commit(struct ups_report *report) {
   atomic_store(&ups_current, to);
   if (ups_storm_every != 0) ups_points_arm(to, true);
   ups_fault(UPS_STEP_SWITCHED);
-  rebuild(report);
+  /* Before any thread runs: what it forks must know of this update, or could not be taken back with the others. */
   record(now.transition.backward ? "rolled_back" : "updated", report, from, to);
+  rebuild(report);
+  ups_history_pause(report->pause_us);
 }
 
 static void go_back(struct ups_report *report, const char *why) {
