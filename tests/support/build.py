@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from tests.support import tool
 from tests.support.tool import REPOSITORY, UPSTARE, UPSTARE_CC, environment
 
 EXAMPLES = REPOSITORY / "examples"
@@ -49,3 +50,14 @@ def build_file(source: Path, out: Path, flags: Sequence[str] = C_FLAGS, env: Map
     command = [*UPSTARE, "cc", *flags, "program.c", "-o", out.name]
     run_build(command, out.parent, UPSTARE_VERSION=source.stem, **(env or {}))
     return out
+
+
+def build_pair(source: str, folder: Path) -> tuple[Path, Path]:
+    """The program ``old/program`` and the patch to ``new/program``; ``VERSION`` in the source is the version's name."""
+    built = []
+    for version in ("old", "new"):
+        file = folder / f"{version}.c"
+        file.write_text(source.replace("VERSION", version))
+        built.append(build_file(file, folder / version / "program"))
+    tool.expect(tool.patch(*built, folder / "x.upatch"))
+    return built[0], folder / "x.upatch"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import tool
-from tests.support.build import build_file
+from tests.support.build import build_pair
 from tests.support.process import Program, running, wait_until
 
 LONG = 20.0  # seconds that the update would wait
@@ -45,14 +45,7 @@ int main(void) {
 @pytest.fixture(scope="module")
 def patch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A patch, with the executable ``old/program`` that it is for beside it."""
-    folder = tmp_path_factory.mktemp("stop")
-    built = []
-    for version in ("old", "new"):
-        source = folder / f"{version}.c"
-        source.write_text(SOURCE.replace("VERSION", version))
-        built.append(build_file(source, folder / version / "program"))
-    tool.expect(tool.patch(*built, folder / "x.upatch"))
-    return folder / "x.upatch"
+    return build_pair(SOURCE, tmp_path_factory.mktemp("stop"))[1]
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.support import tool
-from tests.support.build import build_file
+from tests.support.build import build_pair
 from tests.support.process import running
 
 WORKERS = 3
@@ -51,15 +51,9 @@ int main(void) {
 
 
 def test_tree_of_processes(tmp_path: Path) -> None:
-    built = []
-    for version in ("old", "new"):
-        source = tmp_path / f"{version}.c"
-        source.write_text(SOURCE.replace("VERSION", version))
-        built.append(build_file(source, tmp_path / version / "program"))
-    patch = tmp_path / "x.upatch"
-    tool.expect(tool.patch(*built, patch))
+    built, patch = build_pair(SOURCE, tmp_path)
     everybody = ["parent", *(f"worker {number}" for number in range(WORKERS))]
-    with running([built[0]]) as program:
+    with running([built]) as program:
         for who in everybody:
             program.expect(f"{who} old")
         for _ in range(TIMES):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 import struct
 import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from tests.support import tool
-from tests.support.build import build_file
+from tests.support.build import build_pair
 from tests.support.process import running
 from upstare.coordinator.seccomp import NEEDED, TRIED, Instruction, actions, forbidden_calls
 
@@ -87,12 +90,7 @@ int main(int count, char **words) {
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("seccomp")
-    built = []
-    for version in ("old", "new"):
-        source = folder / f"{version}.c"
-        source.write_text(SOURCE.replace("VERSION", version))
-        built.append(build_file(source, folder / version / "program"))
-    tool.expect(tool.patch(*built, folder / "x.upatch"))
+    build_pair(SOURCE, folder)
     return folder
 
 
@@ -122,22 +120,24 @@ def test_filter_that_allows_an_update(folder: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
 def test_only_root_can_read_filters(folder: Path) -> None:
-    os.chmod(folder, 0o755)
-    for parent in folder.parents:
-        if not os.stat(parent).st_mode & 1:
-            pytest.skip(f"{parent} is closed to other users")
-    command = [str(folder / "old" / "program"), "9999"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, user=65534, text=True) as child:
-        try:
-            assert child.stdout is not None and child.stdout.readline() == "begun\n"
-            assert child.stdout.readline() == "old\n"
-            words = [*tool.UPSTARE, "apply", str(folder / "x.upatch"), "--pid", str(child.pid)]
-            done = subprocess.run(
-                words, user=65534, env=tool.environment(), capture_output=True, text=True, check=False
-            )
-            assert done.returncode == 3 and "which only root can read" in done.stderr, done
-        finally:
-            child.kill()
+    become = "import os; os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534); "
+    run = "import sys, importlib.metadata, upstare.coordinator.apply; from upstare.commands import apply; "
+    run += "from upstare.cli import main; "
+    with tempfile.TemporaryDirectory() as open_to_all:  # pytest's folders are root's alone
+        os.chmod(open_to_all, 0o755)
+        program, patch = (shutil.copy(folder / name, open_to_all) for name in ("old/program", "x.upatch"))
+        with subprocess.Popen([program, "9999"], stdout=subprocess.PIPE, user=65534, group=65534, text=True) as child:
+            try:
+                assert child.stdout is not None and child.stdout.readline() == "begun\n"
+                assert child.stdout.readline() == "old\n"
+                words = [sys.executable, "-c", f"{run}{become}sys.exit(main(sys.argv[1:]))"]
+                done = subprocess.run(
+                    [*words, "apply", patch, "--pid", str(child.pid)],
+                    env=tool.environment(), capture_output=True, text=True, check=False,
+                )  # fmt: skip
+                assert done.returncode == 3 and "which only root can read" in done.stderr, done
+            finally:
+                child.kill()
 
 
 def test_structure_of_an_instruction() -> None:
