@@ -22,6 +22,9 @@ enum ups_step {
 /* Only a process that was started with UPSTARE_FAULTS in its environment takes orders. */
 bool ups_fault_order(uint64_t step, uint64_t action);
 
+/* No order outlives its conversation, or is inherited. */
+void ups_fault_forget(void);
+
 /* True: the step is to fail. Called by the agent, and only during an update. */
 bool ups_fault(enum ups_step step);
 

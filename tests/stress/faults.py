@@ -212,7 +212,7 @@ def inject(tree: Tree, patch: Path, fault: Fault) -> str:
     after = VERSIONS[forward]
     pids = tree.pids()
     victim = pids[fault.victim % len(pids)]
-    first = len(tree.program.lines)
+    begun = time.monotonic_ns()
 
     def go() -> object:
         if forward:
@@ -227,14 +227,14 @@ def inject(tree: Tree, patch: Path, fault: Fault) -> str:
             resource.prlimit(victim, resource.RLIMIT_AS, limits)
     tree.wake()
     outcome = coordinator.outcome()
-    now = _settled(tree, first, outcome)
-    _check_order(tree.program.lines[first:], before=tree.version, after=after)
+    now = _settled(tree, outcome)
+    _check_order(_words_since(begun, tree), before=tree.version, after=after)
     reported = outcome.get("outcome")
     if reported == "updated":
         assert now == after, f"reported {outcome}, but {now} runs"
     elif reported is not None:
         assert now == tree.version or now is None, f"reported {outcome}, but {now} runs"
-    assert not [line for line in tree.program.lines[first:] if "DAMAGED" in line]
+    assert not [line for line in tree.program.lines if "DAMAGED" in line]
     if now is not None:
         tree.version = now
     return f"{reported}: {outcome.get('reason', '')}" if reported else "killed"
@@ -268,15 +268,19 @@ def _wait(tree: Tree, coordinator: Coordinator, fault: Fault, victim: int) -> No
         time.sleep(0.002)
 
 
-def _settled(tree: Tree, first: int, outcome: dict[str, str]) -> str | None:
+def _words_since(begun: int, tree: Tree) -> list[list[str]]:
+    """What was said since then: pid, version, role, time. A line can be older than its place: it was held up."""
+    tree.program.drain()
+    return [words for line in tree.program.lines if int((words := line.split())[3]) >= begun]
+
+
+def _settled(tree: Tree, outcome: dict[str, str]) -> str | None:
     """The one version that all processes run, once each has said so. None: nobody is left."""
     deadline = time.monotonic() + SETTLE
-    tree.program.drain()
-    seen = len(tree.program.lines)
+    begun = time.monotonic_ns()
     while True:
         alive = tree.pids()
-        tree.program.drain()
-        latest = {line.split()[0]: line.split()[1] for line in tree.program.lines[seen:]}
+        latest = {words[0]: words[1] for words in _words_since(begun, tree)}
         silent = [pid for pid in alive if str(pid) not in latest]
         versions = {version for pid, version in latest.items() if int(pid) in alive}
         if not silent and alive:
@@ -288,13 +292,12 @@ def _settled(tree: Tree, first: int, outcome: dict[str, str]) -> str | None:
         time.sleep(0.005)
 
 
-def _check_order(lines: Sequence[str], before: str, after: str) -> None:
-    """Writes to one pipe have an order: once somebody speaks for the version after, nobody does for the one before."""
-    spoken = False
-    for line in lines:
-        version = line.split()[1]
-        spoken |= version == after
-        assert not (spoken and version == before), f"both versions at a time: {line}"
+def _check_order(said: Sequence[Sequence[str]], before: str, after: str) -> None:
+    """Once somebody speaks for the version after, nobody does for the one before."""
+    times = {version: [int(words[3]) for words in said if words[1] == version] for version in (before, after)}
+    if times[before] and times[after]:
+        overlap = max(times[before]) - min(times[after])
+        assert overlap < 0, f"both versions at a time, for {overlap} ns"
 
 
 def campaign(faults: Iterable[Fault], directory: Path) -> Iterator[tuple[Fault, str]]:

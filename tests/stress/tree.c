@@ -30,8 +30,11 @@ static void rest(long microseconds) {
 }
 
 static void say(const char *who) {
-  char line[64];
-  int length = snprintf(line, sizeof line, "%d %s %s\n", (int)getpid(), VERSION, who);
+  char line[80];
+  struct timespec now;
+  /* No update can come between these two; between them and the write it can. */
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  int length = snprintf(line, sizeof line, "%d %s %s %ld%09ld\n", (int)getpid(), VERSION, who, now.tv_sec, now.tv_nsec);
   if (write(1, line, (size_t)length) != length) _exit(3);
 }
 

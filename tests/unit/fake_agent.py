@@ -3,10 +3,9 @@
 Run as ``fake_agent.py SCRIPT`` where SCRIPT is a JSON object: ``hello`` (merged into the greeting), ``ready``
 (false: no handler for the reserved signal), ``deaf`` (never connects), ``not_now`` (says that it cannot start the
 agent), ``impostor`` (a child connects first), ``slow`` (how many signals to let pass), ``fork`` (how many children
-of the same kind to have), and for each request name a reply object merged into the usual one or a word: ``die``,
-``hang up``, ``hang``, ``nonsense``, ``huge``, ``cut`` (dies in the middle of the reply), ``die later`` (once the ballot
-is cast). Prints a line for each
-thing that happens.
+of the same kind to have), ``too_late`` (casts a no right after its vote), and for each request name a reply object
+merged into the usual one or a word: ``die``, ``hang up``, ``hang``, ``stop`` (SIGSTOP), ``nonsense``, ``huge``, ``cut``
+(dies in the middle of the reply), ``die later`` (once the ballot is cast). Prints a line for each thing that happens.
 """
 
 from __future__ import annotations
@@ -73,6 +72,8 @@ def misbehave(connection: socket.socket, how: str) -> None:
         connection.sendall(struct.pack("<I", 7) + b"1234567")
     if how == "huge":
         connection.sendall(struct.pack("<I", 0xFFFFFFFF))
+    if how == "stop":
+        os.kill(os.getpid(), signal.SIGSTOP)
     if how == "hang up":
         connection.close()
         say("hung up")
@@ -153,6 +154,8 @@ def serve(nonce: int) -> None:
             say(name) if name == "EOF" else None
             return
         reply = script.get(name, {})
+        if name == "STOP" and script.get("too_late"):
+            cast(False)
         if isinstance(reply, str):
             if reply == "die later":
                 cast(True)

@@ -169,11 +169,20 @@ def test_several_processes_one_dies_in_the_commit(
 
 def test_the_last_to_decide_is_too_late(start: Callable[..., Target], patch: Path, run: Run) -> None:
     no = {"ok": False, "kind": "refused", "reason": "the coordinator was too late"}
-    targets = [start(COMMIT=no), start()]
+    targets = [start(too_late=True, COMMIT=no), start()]
     code, outcome, _ = run("apply", patch, "--pid", targets[0].pid, "--pid", targets[1].pid)
     assert (code, outcome["outcome"]) == (3, "refused")
     assert no["reason"] in outcome["reason"]
     assert [each["outcome"] for each in outcome["processes"]] == ["untouched", "untouched"]
+
+
+def test_process_that_is_stopped_while_it_loads(start: Callable[..., Target], patch: Path, run: Run) -> None:
+    begun = time.monotonic()
+    target = start(LOAD="stop")
+    code, outcome, _ = run("apply", patch, "--pid", target.pid, "--timeout", "0.3")
+    assert (code, outcome["outcome"]) == (5, "timed_out")
+    assert "is stopped by SIGSTOP" in outcome["reason"]
+    assert time.monotonic() - begun < 10  # far from the patience for a load that goes on
 
 
 def test_agent_of_another_release(start: Callable[..., Target], patch: Path, run: Run) -> None:

@@ -167,7 +167,7 @@ class Transition:
                 self.plan.request(member.session)
         for member in self._still(members):
             with self._may_end(member):
-                reply = _granted(member, member.session.receive(LOAD_PATIENCE))
+                reply = _granted(member, member.session.receive_while_it_runs(self.timeout, LOAD_PATIENCE))
                 _copy(reply, member.outcome, "load_us")
                 member.session.loaded()
 

@@ -90,6 +90,17 @@ class Session:
         self._unanswered -= 1
         return reply
 
+    def receive_while_it_runs(self, timeout: float, patience: float) -> Reply:
+        """The next reply, in ``patience`` seconds; but once the process stands still for ``timeout``, it is late."""
+        deadline = time.monotonic() + patience
+        sources = [self._connection.fileno(), self.process.pidfd]
+        while not self._buffer and not _wait(sources, min(deadline, time.monotonic() + timeout)):
+            if stopped := _stopped(self.process):
+                raise stopped
+            if time.monotonic() >= deadline:
+                break
+        return self.receive(max(0.0, deadline - time.monotonic()))
+
     def request(self, op: Op, timeout: float, a: int = 0, b: int = 0, descriptor: int | None = None) -> Reply:
         """Send a request and wait for its reply."""
         self.send(op, a, b, descriptor)
@@ -298,10 +309,8 @@ def _peer(connection: socket.socket) -> int:
 
 def _silence(process: Process, culprits: dict[int, Reply]) -> UpstareError:
     """Why no agent came."""
-    state = process.state()
-    if state in ("T", "t"):
-        who = "a debugger" if state == "t" else "SIGSTOP"
-        return DeadlineMissed(f"{process.name()} is stopped by {who}", hint="let it run, then try again")
+    if stopped := _stopped(process):
+        return stopped
     if not process.listens():
         return NotUpdatable(
             f"{process.name()} has no handler for signal {ATTENTION_SIGNAL}",
@@ -318,6 +327,15 @@ def _silence(process: Process, culprits: dict[int, Reply]) -> UpstareError:
         )
     where = "; ".join(blame(process, culprits.values())) or "all are inside library calls"
     return DeadlineMissed(f"no thread of {process.name()} came to a place where an update can begin: {where}")
+
+
+def _stopped(process: Process) -> DeadlineMissed | None:
+    """Who keeps the process from running, if somebody does."""
+    state = process.state()
+    if state not in ("T", "t"):
+        return None
+    who = "a debugger" if state == "t" else "SIGSTOP"
+    return DeadlineMissed(f"{process.name()} is stopped by {who}", hint="let it run, then try again")
 
 
 def _network(pid: int) -> str | None:

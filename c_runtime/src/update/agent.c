@@ -51,6 +51,7 @@ void ups_agent_child(void) {
   atomic_store(&served, 0);
   atomic_store(&serving, 0);
   ups_guest_child();
+  ups_fault_forget();
   ups_update_child();
 }
 
@@ -377,6 +378,7 @@ static void *agent(void *argument) {
   atomic_store(&serving, 0);
   atomic_store(&conversation, -1);
   ups_update_cancel("the coordinator is gone");
+  ups_fault_forget();
   if (descriptor >= 0) close(descriptor);
   if (fd >= 0) close(fd);
   atomic_store(&served, 0);

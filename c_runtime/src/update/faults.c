@@ -1,5 +1,6 @@
 /*
- * Faults on order (tests/stress/faults.py). One order at a time; it is used up by its step.
+ * Faults on order (tests/stress/faults.py). One order at a time; it is used up by its step, or forgotten with the
+ * conversation in which it was given.
  */
 #include "faults.h"
 
@@ -16,6 +17,10 @@ bool ups_fault_order(uint64_t step, uint64_t action) {
   ordered = (enum ups_step)step;
   ordered_action = action;
   return true;
+}
+
+void ups_fault_forget(void) {
+  ordered = 0;
 }
 
 bool ups_fault(enum ups_step step) {

@@ -86,12 +86,17 @@ void ups_update_load(int fd, struct ups_report *report) {
 void ups_update_load_previous(struct ups_report *report) {
   uint64_t begun = ups_now_us();
   ups_update_cancel(NULL);
+  if (ups_fault(UPS_STEP_LOAD)) {
+    fail(report, "refused", "a fault was ordered");
+    return;
+  }
   if (last.previous == NULL) {
     fail(report, "unchanged", "there is no update to take back");
     return;
   }
   loaded(last.previous, last.patch, true);
   report->load_us = ups_now_us() - begun;
+  ups_fault(UPS_STEP_LOADED);
 }
 
 /* ---- Prepare ------------------------------------------------------------------------------------------------------------ */
