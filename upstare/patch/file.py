@@ -28,6 +28,7 @@ import zstandard
 
 from upstare.errors import UpstareError
 from upstare.model.packed import inflate
+from upstare.patch.signature import verify
 
 MAGIC = b"UPSTARE-PATCH 1\n"
 ABI = 3  # UPSTARE_ABI of c_runtime/include/upstare_abi.h
@@ -79,11 +80,13 @@ def read_patch(path: Path) -> PatchFile:
 
     Raises:
         UpstareError: there is no such file, it is no patch, it was cut short or altered, or it is of another ABI.
+        NotUpdatable: it is not signed as this machine demands.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
         raise UpstareError(f"cannot read {path}: {error.strerror or error}") from error
+    verify(path, content)
     if content[: len(MAGIC)] != MAGIC[: len(content)] or not content:
         raise UpstareError(f"{path} is not an UpStare patch", hint="`upstare patch OLD NEW -o FILE` makes one")
     if len(content) < _PREFIX:
