@@ -27,7 +27,7 @@ USUAL: dict[str, dict[str, Any]] = {
     "STATUS": {},
     "LOAD": {"load_us": 120},
     "ROLLBACK_PREPARE": {"load_us": 5},
-    "STOP": {"stop_us": 30, "threads": 3, "frames": 7, "threads_detail": []},
+    "STOP": {"stop_us": 30, "threads": 3, "frames": 7},
     "COMMIT": {
         "transform_us": 4,
         "resume_us": 6,

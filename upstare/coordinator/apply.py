@@ -47,6 +47,7 @@ class Member:
     process: Process
     file: tuple[int, int]  # of the program: device, inode
     family: trees.Family | None
+    began: int  # clock ticks since the machine did
     lock: int
     session: Session
     outcome: ProcessOutcome
@@ -279,7 +280,7 @@ class Transition:
             process.close()
             raise
         outcome = ProcessOutcome(pid, threads=session.hello.get("threads", 0))
-        member = Member(process, file, trees.family(pid), lock, session, outcome)
+        member = Member(process, file, trees.family(pid), trees.started(pid), lock, session, outcome)
         try:
             self.plan.fits(member)
         except BaseException:
@@ -298,7 +299,7 @@ class Transition:
         programs = {member.hello["program"] for member in self.members}
         files = {member.file for member in self.members}
         families = {member.family for member in self.members if member.family is not None}
-        begun = min(trees.started(pid) for pid in members)
+        begun = min(member.began for member in self.members)
         candidates = [child for root in self.pids for child in trees.descendants(root)]
         for pid in [*candidates, *self._orphans.find(families, known | set(candidates), begun)]:
             if pid in known:

@@ -25,6 +25,8 @@ from upstare.model.description import Description, unpack
 ATTENTION_SIGNAL = 63
 """The real-time signal that the runtime reserves (SIGRTMAX-1)."""
 
+_programs: dict[tuple[int, int, int, int], Elf] = {}  # the last one that was read
+
 _LAST_BREATH = 0.2  # seconds in which a process that has lost its program is gone
 _HOW_TO_BUILD = 'build the program with CC="upstare cc" to make it updateable'
 
@@ -217,7 +219,14 @@ def _executable(pid: int) -> Path:
 
 
 def _program(pid: int) -> Elf:
-    return Elf(_executable(pid).read_bytes(), f"the program of process {pid}")
+    """The program of a process. Those of a tree mostly run the same file, which is read once."""
+    with _executable(pid).open("rb") as file:
+        about = os.fstat(file.fileno())
+        key = (about.st_dev, about.st_ino, about.st_mtime_ns, about.st_size)
+        if key not in _programs:
+            _programs.clear()
+            _programs[key] = Elf(file.read(), f"the program of process {pid}")
+    return _programs[key]
 
 
 def _status(pid: int) -> dict[str, str]:

@@ -56,5 +56,6 @@ def _sound(value: Reply, *, inner: bool) -> bool:
                 return False
             if name in ("caller", "pc") and not _HEXADECIMAL.fullmatch(item):
                 return False
-            value[name] = "".join(c if c.isprintable() else "?" for c in item[:_TEXT_MOST])
+            if not item.isprintable() or len(item) > _TEXT_MOST:
+                value[name] = "".join(c if c.isprintable() else "?" for c in item[:_TEXT_MOST])
     return True

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from contextlib import suppress
-from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
@@ -26,8 +25,8 @@ and (by the kernel's randomisation) for nobody else."""
 def descendants(pid: int) -> list[int]:
     """All live descendants of a process, parents before their children."""
     try:
-        lists = [task.joinpath("children").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
-        direct = [int(child) for text in lists for child in text.split()]
+        tasks = os.listdir(f"/proc/{pid}/task")
+        direct = [int(child) for task in tasks for child in _read(f"/proc/{pid}/task/{task}/children").split()]
     except (FileNotFoundError, ProcessLookupError):  # it has ended, or the kernel keeps no lists
         try:
             direct = [child.pid for child in psutil.Process(pid).children()]
@@ -110,5 +109,16 @@ def _parent(pid: int) -> int:
 
 def _fields(pid: int) -> list[str]:
     """The fields of ``/proc/PID/stat`` behind the name, which may hold anything."""
-    with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-        return file.read().rpartition(")")[2].split()
+    return _read(f"/proc/{pid}/stat").rpartition(b")")[2].decode().split()
+
+
+def _read(path: str) -> bytes:
+    """A file of ``/proc``, without the layers of :func:`open`: this is asked for each process of a tree that waits."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        parts = []
+        while part := os.read(descriptor, 65536):
+            parts.append(part)
+    finally:
+        os.close(descriptor)
+    return b"".join(parts)

@@ -270,7 +270,6 @@ static void stop(struct ups_text *text, struct ups_report *report, const struct 
   number(text, "stop_us", report->stop_us);
   number(text, "threads", report->counts.threads);
   number(text, "frames", report->counts.frames);
-  ups_text_add(text, ",\"threads_detail\":%s", ups_text_string(&report->detail));
 }
 
 static void say_committed(struct ups_text *text, const struct ups_report *report) {

@@ -139,7 +139,7 @@ static void stop(uint64_t deadline_us, struct ups_report *report) {
     case UPS_HALT_CALLED_OFF: fail(report, "refused", "the coordinator called the update off"); return;
   }
   report->stop_us = ups_now_us() - begun;
-  report->counts = ups_halt_describe(&report->detail);
+  ups_halt_count(&report->counts);
   if (!prepare(report)) return;
   now.state = PREPARED;
   now.report = (struct ups_report){
