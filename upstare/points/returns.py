@@ -69,6 +69,10 @@ class Found:
     result_intact: bool = True  # NEXT_RETURN: nothing touched the result on the way
 
 
+def _address(note: Note) -> int:
+    return note.address
+
+
 class _Stop(Exception):
     """A path that proves nothing."""
 
@@ -107,19 +111,50 @@ class Tracer:
         return self._harmless(address, body, state, Begin.RETURN)
 
     def to_chunk(self, address: int, body: Body) -> int | None:
-        """The index of the first note that is reached from ``address`` with nothing but plain instructions between.
+        """The index of the one note that all ways from ``address`` lead to, where nothing in between is a point.
 
-        The way may lead to another piece of the function: the compiler sets apart what seldom runs.
+        No dummy is under way here: what the compiler computes on these ways it needs for the next chunk, and may
+        compute nowhere else. That can be a call, of a function without effects; and ways may lead to another piece of
+        the function, because the compiler sets apart what seldom runs.
         """
-        while (here := self.bodies.at(address)) is not None and here.physical == body.physical:
+        found: int | None = None
+        seen: set[int] = set()
+        ways = [address]
+        while ways:
+            address = ways.pop()
+            here = self.bodies.at(address)
+            if here is None or here.physical != body.physical:
+                return None
+            if address in seen:
+                continue
+            seen.add(address)
             index = self.index.get(address)
             if index is not None:
-                return index
+                if found not in (None, index):
+                    return None
+                found = index
+                continue
             step = self.decoder.at(address)
-            if step is None or step.kind not in (Kind.PLAIN, Kind.JUMP):
+            if step is None or step.kind in (Kind.RETURN, Kind.BARRIER):
                 return None
-            address += step.size + step.target
-        return None
+            after = address + step.size
+            if step.kind == Kind.CALL and not self._without_points(step, after):
+                return None
+            if step.kind in (Kind.JUMP, Kind.BRANCH):
+                ways.append(after + step.target)
+            if step.kind != Kind.JUMP:
+                ways.append(after)
+        return found
+
+    def _without_points(self, call: Step, after: int) -> bool:
+        """Whether a call is of a function by name that has no point itself (or is a library's)."""
+        if len(call.code) < 5 or call.code[-5] != 0xE8:
+            return False
+        callee = self.bodies.at(after + int.from_bytes(call.code[-4:], "little", signed=True))
+        return callee is None or all(
+            bisect_left(self.notes, piece.begin, key=_address) == bisect_left(self.notes, piece.end, key=_address)
+            for piece in self.bodies.pieces[callee.physical]
+        )
 
     def _harmless(self, address: int, body: Body, state: list[int], begin: Begin) -> Found:
         state[RSP] = STACK
