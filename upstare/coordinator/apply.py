@@ -24,6 +24,7 @@ from upstare.coordinator.outcome import Outcome, ProcessOutcome, UpdateFailed, o
 from upstare.coordinator.process import NoSuchProcess, Process
 from upstare.coordinator.protocol import Op, Session, blame, connect
 from upstare.coordinator.replies import Reply
+from upstare.coordinator.sharing import Outsider, Sharing
 from upstare.errors import EXIT_UNCHANGED, DeadlineMissed, NotUpdatable, UpstareError
 from upstare.patch.file import PatchFile, read_patch
 
@@ -32,6 +33,7 @@ STOP_GRACE = 2.0
 DECISION_GRACE = 10.0  # beyond two deadlines: for processes that appear while others stop
 COMMIT_PATIENCE = 10.0
 BALLOT_PATIENCE = 1.0  # for a process that has hung up to settle the decision
+SHARING_PATIENCE = 0.1  # for a child that is about to execute another program
 
 
 class Unchanged(UpstareError):
@@ -146,7 +148,9 @@ class Transition:
         self.members: list[Member] = []
         self.ballot = Ballot()
         self._orphans = trees.Orphans()
+        self._sharing = Sharing()
         self._passed_over: set[int] = set()
+        self._up_to_date: set[int] = set()
         self._stop_sent = 0.0
 
     def init(self) -> None:
@@ -157,6 +161,7 @@ class Transition:
                 self._admit(pid)
             except Unchanged as reason:
                 unchanged.append(str(reason))
+                self._up_to_date.add(pid)
         self._admit_relatives()
         if not self.members:
             raise Unchanged("; ".join(unchanged))
@@ -171,6 +176,11 @@ class Transition:
                 reply = _granted(member, member.session.receive_while_it_runs(self.timeout, LOAD_PATIENCE))
                 _copy(reply, member.outcome, "load_us")
                 member.session.loaded()
+
+    def verify_sharing(self) -> None:
+        """Refuse if a process that is not ours shares memory with one that is. Asked before anything is stopped."""
+        self._sharing.survey(member.process.pid for member in self.members)
+        self._refuse_outsiders(late=False)
 
     def stop(self) -> None:
         """Stop all threads of all processes and have every process vote; new children are taken in as they appear."""
@@ -192,6 +202,7 @@ class Transition:
                     _copy(reply, member.outcome, "stop_us", "threads", "frames")
             fresh = self._admit_relatives()
             self.load(fresh)
+        self._refuse_outsiders(late=True)
 
     def complete(self) -> None:
         """Commit in every process. The first that is asked decides for all, even if we or it are gone a moment later.
@@ -296,8 +307,6 @@ class Transition:
             return fresh
         members = {member.process.pid for member in self.members}
         known = members | self._passed_over
-        programs = {member.hello["program"] for member in self.members}
-        files = {member.file for member in self.members}
         families = {member.family for member in self.members if member.family is not None}
         begun = min(member.began for member in self.members)
         candidates = [child for root in self.pids for child in trees.descendants(root)]
@@ -306,13 +315,48 @@ class Transition:
                 continue
             known.add(pid)
             try:
-                if processes.file_of(pid) in files or _program(pid) in programs:
+                if self._runs_ours(pid):
                     fresh.append(self._admit(pid))
                     continue
-            except (Unchanged, NoSuchProcess, PermissionError):
+            except Unchanged:
+                self._up_to_date.add(pid)
+            except (NoSuchProcess, PermissionError):
                 pass
             self._passed_over.add(pid)
         return fresh
+
+    def _runs_ours(self, pid: int) -> bool:
+        """Whether a process runs the program that is updated. Raises NoSuchProcess, or PermissionError."""
+        programs = {member.hello["program"] for member in self.members}
+        return processes.file_of(pid) in {member.file for member in self.members} or _program(pid) in programs
+
+    def _same_program(self, pid: int) -> bool:
+        try:
+            return self._runs_ours(pid)
+        except (NoSuchProcess, PermissionError):
+            return False
+
+    def _refuse_outsiders(self, *, late: bool) -> None:
+        deadline = time.monotonic() + SHARING_PATIENCE
+        while True:
+            inside = {os.getpid(), *self._up_to_date, *(member.process.pid for member in self.members)}
+            found = self._sharing.outsiders(inside, self._same_program, late=late)
+            if not found:
+                return
+            if time.monotonic() > deadline:
+                raise self._outside(found)
+            time.sleep(0.005)
+
+    def _outside(self, found: list[Outsider]) -> NotUpdatable:
+        hint = "a process of another program cannot take part: end it, or have it let go of the memory, for the update"
+        if all(self._same_program(outsider.pid) for outsider in found):
+            others = " ".join(f"--pid {outsider.pid}" for outsider in found)
+            hint = f"update them together: --tree, --name, or also {others}"
+        shares = [
+            f"{processes.name_of(pid)} shares {segment} with {processes.name_of(insider)}"
+            for pid, segment, insider in found
+        ]
+        return NotUpdatable(f"{'; '.join(shares)}, and is no part of the update", hint=hint)
 
     def _still(self, members: list[Member]) -> list[Member]:
         """Those that have not ended."""
@@ -368,6 +412,7 @@ def run(plan: Plan, pids: list[int], *, tree: bool, timeout: float) -> Outcome:
     try:
         transition.init()
         transition.load(list(transition.members))
+        transition.verify_sharing()
         transition.stop()
         with _undisturbed():
             transition.complete()

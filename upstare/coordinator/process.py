@@ -81,7 +81,7 @@ class Process:
 
     def name(self) -> str:
         """How to call the process in a message."""
-        return f"process {self.pid} ({_status(self.pid).get('Name', 'ended')})"
+        return name_of(self.pid)
 
 
 def attach(pid: int) -> Process:
@@ -151,6 +151,11 @@ def updateable() -> Iterator[int]:
                 yield pid
         except (OSError, UpstareError):
             continue  # ended, a kernel thread, another user's, or no ELF file of ours: not for us to list
+
+
+def name_of(pid: int) -> str:
+    """How to call a process in a message."""
+    return f"process {pid} ({_status(pid).get('Name', 'ended')})"
 
 
 def file_of(pid: int) -> tuple[int, int]:

@@ -26,7 +26,7 @@ def descendants(pid: int) -> list[int]:
     """All live descendants of a process, parents before their children."""
     try:
         tasks = os.listdir(f"/proc/{pid}/task")
-        direct = [int(child) for task in tasks for child in _read(f"/proc/{pid}/task/{task}/children").split()]
+        direct = [int(child) for task in tasks for child in read_proc(f"/proc/{pid}/task/{task}/children").split()]
     except (FileNotFoundError, ProcessLookupError):  # it has ended, or the kernel keeps no lists
         try:
             direct = [child.pid for child in psutil.Process(pid).children()]
@@ -109,11 +109,15 @@ def _parent(pid: int) -> int:
 
 def _fields(pid: int) -> list[str]:
     """The fields of ``/proc/PID/stat`` behind the name, which may hold anything."""
-    return _read(f"/proc/{pid}/stat").rpartition(b")")[2].decode().split()
+    return read_proc(f"/proc/{pid}/stat").rpartition(b")")[2].decode().split()
 
 
-def _read(path: str) -> bytes:
-    """A file of ``/proc``, without the layers of :func:`open`: this is asked for each process of a tree that waits."""
+def read_proc(path: str) -> bytes:
+    """A file of ``/proc``, without the layers of :func:`open`: this is asked for each process of a tree that waits.
+
+    Raises:
+        OSError: the process has ended, or is not ours to look at.
+    """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         parts = []
