@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import ftplib
+import os
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from tests.support.process import storms
 from tests.support.real import RealProgram, every_nth, needs_file, placements
 from tests.support.vsftpd import Session, Transfer, running_vsftpd
 
+NOBODY = 65534
 SESSIONS = 3
 IN_FLIGHT = 10
 NOT_YET = 'vsf_cmdio_write(p_sess, FTP_NOOPOK, "NOOP ok.");'
@@ -109,21 +111,23 @@ def begin(port: int) -> list[Transfer]:
     return [Transfer(session, up=number % 2 == 0, size=20_000_000) for number, session in enumerate(sessions)]
 
 
+@pytest.mark.parametrize("user", [None, NOBODY], ids=["as_we_are", "as_a_user"])
 @pytest.mark.parametrize("one_process", ["YES", "NO"])
 def test_update_with_transfers_in_flight(
-    vsftpd: RealProgram, new_vsftpd: RealProgram, one_process: str, tmp_path: Path
+    vsftpd: RealProgram, new_vsftpd: RealProgram, one_process: str, user: int | None, tmp_path: Path
 ) -> None:
+    if user is not None and os.geteuid() != 0:
+        pytest.skip("only root can become another user")
     old, new = vsftpd.built("default") / "vsftpd", new_vsftpd.built("default") / "vsftpd"
     patch = tmp_path / "new.upatch"
     tool.expect(tool.patch(old, new, patch))
     settings = {"one_process_model": one_process, "seccomp_sandbox": "NO"}
-    with running_vsftpd(old, settings) as (program, port):
+    with running_vsftpd(old, settings, user=user) as (program, port):
         transfers = begin(port)
         with pytest.raises(ftplib.error_perm):
             Session(port, "other").ftp.sendcmd("SERVED")
-        done = tool.expect(
-            tool.upstare("apply", patch, "--pid", program.pid, "--tree", "--timeout", 20), outcome="updated"
-        )
+        words = ("apply", patch, "--pid", program.pid, "--tree", "--timeout", 20)
+        done = tool.expect(tool.upstare(*words) if user is None else tool.upstare_as(user, *words), outcome="updated")
         assert len(done["processes"]) > IN_FLIGHT
         late = Session(port, "late")
         for transfer in transfers:

@@ -50,7 +50,11 @@ class Program:
     """A child with its input open and its output kept, line by line, in the order it came."""
 
     def __init__(
-        self, command: Sequence[str | Path], cwd: Path | None = None, env: Mapping[str, str] | None = None
+        self,
+        command: Sequence[str | Path],
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        user: int | None = None,
     ) -> None:
         self.child = subprocess.Popen(
             [str(part) for part in command],
@@ -59,6 +63,9 @@ class Program:
             stderr=subprocess.STDOUT,
             env=environment(**(env or {})),
             cwd=cwd,
+            user=user,
+            group=user,
+            extra_groups=None if user is None else [],
         )
         self.pid = self.child.pid
         self.lines: list[str] = []
@@ -147,10 +154,13 @@ def storms(log: Path) -> int:
 
 @contextlib.contextmanager
 def running(
-    command: Sequence[str | Path], cwd: Path | None = None, env: Mapping[str, str] | None = None
+    command: Sequence[str | Path],
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    user: int | None = None,
 ) -> Iterator[Program]:
     """A program for the length of a block."""
-    program = Program(command, cwd, env)
+    program = Program(command, cwd, env, user)
     try:
         yield program
     finally:
@@ -159,9 +169,13 @@ def running(
 
 @contextlib.contextmanager
 def server(
-    command: Sequence[str | Path], port: int, cwd: Path | None = None, env: Mapping[str, str] | None = None
+    command: Sequence[str | Path],
+    port: int,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    user: int | None = None,
 ) -> Iterator[Program]:
-    """A server that listens on a port, for the length of a block."""
-    with running(command, cwd, env) as program:
+    """A server that listens on a port, for the length of a block. ``user``: another one than ours, which takes root."""
+    with running(command, cwd, env, user) as program:
         wait_for_port(port, program)
         yield program

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,28 @@ def upstare(*arguments: str | Path | float, as_json: bool = True, deadline: floa
     data: dict[str, Any] = {}
     if as_json and done.stdout.strip():
         data = json.loads(done.stdout)
+    return Result(done.returncode, data, done.stdout, done.stderr)
+
+
+def upstare_as(user: int, *arguments: str | Path | float) -> Result:
+    """As :func:`upstare`, by another user (only root can), who may not be able to read us: so we read everything first.
+
+    Paths among the arguments are opened before, and named by their descriptors.
+    """
+    program = (
+        "import os, sys, importlib.metadata, upstare.commands.apply, upstare.coordinator.apply; "
+        "from upstare.cli import main; "
+        "os.setgroups([]); os.setresgid(*[int(sys.argv[1])] * 3); os.setresuid(*[int(sys.argv[1])] * 3); "
+        "sys.exit(main(sys.argv[2:]))"
+    )
+    with ExitStack() as stack:
+        files = {a: stack.enter_context(a.open("rb")).fileno() for a in arguments if isinstance(a, Path)}
+        words = [f"/proc/self/fd/{files[a]}" if isinstance(a, Path) else str(a) for a in arguments]
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(user), *words, "--json"],
+            env=environment(), pass_fds=list(files.values()), capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
+    data: dict[str, Any] = json.loads(done.stdout) if done.stdout.strip() else {}
     return Result(done.returncode, data, done.stdout, done.stderr)
 
 

@@ -7,6 +7,7 @@ import ftplib
 import hashlib
 import io
 import os
+import shutil
 import socket
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -38,11 +39,12 @@ SETTINGS = {
 
 @contextlib.contextmanager
 def running_vsftpd(
-    executable: Path, settings: Mapping[str, str], env: Mapping[str, str] | None = None
+    executable: Path, settings: Mapping[str, str], env: Mapping[str, str] | None = None, user: int | None = None
 ) -> Iterator[tuple[Program, int]]:
     """The server and its port, for the length of a block; anonymous users may write to the directory ``files``.
 
-    As root the sessions are in a chroot with dropped privileges; otherwise they are the user's own.
+    As root the sessions are in a chroot with dropped privileges; otherwise (and as ``user``, which takes root) they are
+    the user's own.
     """
     port = free_port()
     with tempfile.TemporaryDirectory() as scratch:  # not below pytest's directory: that is closed to other users
@@ -52,14 +54,17 @@ def running_vsftpd(
         (directory / "empty").mkdir()
         (root / "files").mkdir(parents=True)
         (root / "files").chmod(0o777)
-        if os.getuid() == 0:
+        if os.getuid() == 0 and user is None:
             dropped = {"ftp_username": "daemon", "nopriv_user": "nobody", "secure_chroot_dir": str(directory / "empty")}
         else:
-            dropped = {"run_as_launching_user": "YES"}
+            dropped = {"run_as_launching_user": "YES", "ftp_username": "nobody"}  # it must exist, no more
         config = directory / "vsftpd.conf"
         all_settings = {**SETTINGS, **dropped, "anon_root": str(root), "listen_port": str(port), **settings}
         config.write_text("".join(f"{key}={value}\n" for key, value in all_settings.items()))
-        with server([executable, config], port, cwd=directory, env=env) as program:
+        if user is not None:
+            os.chown(config, user, user)  # vsftpd wants it so
+            executable = Path(shutil.copy(executable, directory))
+        with server([executable, config], port, cwd=directory, env=env, user=user) as program:
             yield program, port
 
 

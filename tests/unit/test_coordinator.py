@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests.support import tool
 from upstare.cli import main
 from upstare.coordinator import process as processes
 from upstare.coordinator.symbols import Call, call_at
@@ -444,23 +445,10 @@ def test_executable_deleted_on_disk(program: Path, tmp_path: Path, patch: Path, 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become another user")
 def test_another_users_process(start: Callable[..., Target], patch: Path) -> None:
-    target = start()
-    code = (
-        "import os, sys, importlib.metadata, upstare.commands.apply, upstare.coordinator.apply; "
-        "from upstare.cli import main; "
-        "os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534); sys.exit(main(sys.argv[1:]))"
-    )
-    root = Path(__file__).parents[2]
-    shutil.copy(patch, shared := Path("/dev/shm") / f"upstare-test-{os.getpid()}.upatch")
-    shared.chmod(0o644)
-    try:
-        command = [sys.executable, "-c", code, "apply", str(shared), "--pid", str(target.pid)]
-        done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-    finally:
-        shared.unlink()
-    assert done.returncode == 3
-    assert "belongs to root; only its owner and root may update it" in done.stderr
-    assert "Traceback" not in done.stderr
+    done = tool.upstare_as(65534, "apply", patch, "--pid", start().pid)
+    assert done.exit_code == 3
+    assert "belongs to root; only its owner and root may update it" in done.err
+    assert "Traceback" not in done.err
 
 
 def test_two_updates_at_once(start: Callable[..., Target], patch: Path, run: Run) -> None:

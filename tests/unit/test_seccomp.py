@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import struct
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -120,24 +118,13 @@ def test_filter_that_allows_an_update(folder: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
 def test_only_root_can_read_filters(folder: Path) -> None:
-    become = "import os; os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534); "
-    run = "import sys, importlib.metadata, upstare.coordinator.apply; from upstare.commands import apply; "
-    run += "from upstare.cli import main; "
     with tempfile.TemporaryDirectory() as open_to_all:  # pytest's folders are root's alone
         os.chmod(open_to_all, 0o755)
-        program, patch = (shutil.copy(folder / name, open_to_all) for name in ("old/program", "x.upatch"))
-        with subprocess.Popen([program, "9999"], stdout=subprocess.PIPE, user=65534, group=65534, text=True) as child:
-            try:
-                assert child.stdout is not None and child.stdout.readline() == "begun\n"
-                assert child.stdout.readline() == "old\n"
-                words = [sys.executable, "-c", f"{run}{become}sys.exit(main(sys.argv[1:]))"]
-                done = subprocess.run(
-                    [*words, "apply", patch, "--pid", str(child.pid)],
-                    env=tool.environment(), capture_output=True, text=True, check=False,
-                )  # fmt: skip
-                assert done.returncode == 3 and "which only root can read" in done.stderr, done
-            finally:
-                child.kill()
+        program = shutil.copy(folder / "old" / "program", open_to_all)
+        with running([program, "9999"], user=65534) as child:
+            child.expect("old")
+            done = tool.upstare_as(65534, "apply", folder / "x.upatch", "--pid", child.pid)
+            assert done.exit_code == 3 and "which only root can read" in done.err, done
 
 
 def test_structure_of_an_instruction() -> None:

@@ -10,7 +10,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -129,26 +128,8 @@ def test_rollback_of_nothing(target: Program) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_another_users_process(patch: Path, target: Program, tmp_path: Path) -> None:
-    command = [*tool.UPSTARE, "apply", str(patch), "--pid", str(target.pid), "--json"]
-    program = (
-        "import os, sys\n"
-        "from upstare import cli\n"
-        "from upstare.commands import apply\n"  # read before the rights to the files are given up
-        "import upstare.coordinator.apply, upstare.patch.file\n"
-        "patch = os.open(sys.argv[2], os.O_RDONLY)\n"
-        "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
-        "sys.exit(cli.main(['apply', f'/proc/self/fd/{patch}', *sys.argv[3:]]))\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program, *command[len(tool.UPSTARE) :]],
-        env=tool.environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    check_refused(tool.Result(done.returncode, {}, done.stdout, done.stderr), 3, str(target.pid))
+def test_another_users_process(patch: Path, target: Program) -> None:
+    check_refused(tool.upstare_as(65534, "apply", patch, "--pid", target.pid), 3, str(target.pid))
 
 
 def test_the_process_ends_during_the_update(patch: Path, kvserver: Builder) -> None:
