@@ -24,8 +24,9 @@ class Outcome:
     """What became of one program.
 
     ``state``: 'same', 'different', 'no point' (strict placement, and yet no storm: nothing was compared), 'slow' (at
-    none of the distances it ended in time) or 'passed over' (plain, it does not compile, fails, does not end,
-    or prints something else when it is not optimised).
+    none of the distances it ended in time), 'undefined' (it differs, and the compiler's checks find undefined
+    behaviour) or 'passed over' (plain, it does not compile, fails, does not end, or prints something else when it is
+    not optimised).
     """
 
     seed: int
@@ -55,6 +56,15 @@ def _plain(source: Path, options: list[str]) -> tuple[int, str] | None:
     compiled = subprocess.run(["cc", *options, str(source), "-o", str(program)], capture_output=True)
     result = _run([str(program)], PLAIN_SECONDS) if compiled.returncode == 0 else None
     return result if result is not None and result[0] == 0 else None
+
+
+def _is_undefined(source: Path, options: list[str]) -> bool:
+    """Whether the plain program does what C does not define, so that any result is right (csmith: ctz of zero)."""
+    program = source.with_suffix(".checked")
+    checks = ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    compiled = subprocess.run(["cc", *options, *checks, str(source), "-o", str(program)], capture_output=True)
+    result = _run([str(program)], 20 * PLAIN_SECONDS, ASAN_OPTIONS="detect_leaks=0") if compiled.returncode == 0 else None
+    return result is not None and result[0] != 0
 
 
 def _upstare(arguments: list[str], messages: Path, settings: dict[str, str]) -> None:
@@ -136,5 +146,8 @@ def try_program(seed: int, directory: Path, patience: float = 10.0, small: bool 
         # Without the optimiser, which takes endless loops away, it has to end, too; and to print the same.
         if expected is not None and expected == _plain(source, [*options, "-O0"]):
             outcome = compare(seed, source, expected, options, patience)
+            built = not any("does not build" in difference for difference in outcome.differences)
+            if outcome.differences and built and _is_undefined(source, options):
+                outcome.state, outcome.differences = "undefined", []
     outcome.seconds = round(time.monotonic() - start, 1)
     return outcome
