@@ -257,7 +257,7 @@ class Printer:
         self.put(f"{record}[0] = (unsigned long)({self.render(s.buffer)}); {result} = {self.render(s.call)}; ")
         if self.resume:
             self.put(f"if (0) {{ upstare_j{-s.record}: ; {result} = __upstare_again; }} ")
-        self.put(f"__upstare_jumped({record}, {result}); ")
+        self.put(f"__upstare_jumped({record}, {result}, {int(s.whole)}); ")
 
     def _loop(self, s: ir.Loop) -> None:
         label = f"{s.label}: ; " if s.label is not None else ""

@@ -103,7 +103,7 @@ class Frame:
         else:
             key, shown = variable.name, variable.c_type
             if variable.jump is not None:
-                self._place(target, variable.jump, 72, 8, "memory", types.jump_record(), "record of setjmp", variable)
+                self._place(target, variable.jump, 80, 8, "kept", types.jump_record(), "record of setjmp", variable)
                 return
             if variable.own:
                 size, type_key = _OWN[variable.own]

@@ -126,12 +126,16 @@ class CallPoint(Statement):
 
 @dataclass(eq=False)
 class SetJump(Statement):
-    """``result = setjmp(buffer)``, of which ``record`` keeps the buffer's address and what was written to it."""
+    """``result = setjmp(buffer)``, of which ``record`` keeps the buffer's address and what was written to it.
+
+    ``whole``: it is a ``jmp_buf``, and not something smaller that was cast to one (as in pthread_cleanup_push).
+    """
 
     result: int
     call: Expr
     buffer: Expr
     record: int
+    whole: bool
 
 
 @dataclass(eq=False)

@@ -121,7 +121,7 @@ class Lowering(Expressions):
         text = f"setjmp({words})"
         count = sum(1 for r in self.records if r.jump is not None and r.jump.split("#")[0] == text)
         number = len(self.temporaries) + 1
-        record = Temporary(-number, f"__upstare_t{number}", None, "volatile __upstare_jump")
+        record = Temporary(-number, f"__upstare_t{number}", None, "volatile __upstare_jump", kept=True)
         record.jump = text if count == 0 else f"{text}#{count + 1}"
         self.temporaries[-number] = record
         self.records.append(record)
@@ -130,7 +130,7 @@ class Lowering(Expressions):
         call = ir.Expr(self._segments(node, inner), {record.target})
         result = self._integer()
         done[id(node)] = [ir.Ref(result.target)]
-        return [ir.SetJump(node.start, result.target, call, buffer, record.target)]
+        return [ir.SetJump(node.start, result.target, call, buffer, record.target, _is_jump_buffer(argument))]
 
     def _call(self, node: Node, done: dict[int, list[ir.Segment]]) -> list[ir.Statement]:
         if node in self.jumps:
@@ -240,3 +240,12 @@ class Lowering(Expressions):
         items += self._value(last, target, done)
         done[id(node)] = [ir.Ref(target.target)]
         return [ir.Block(node.start, [*items, *self.leave_block(block)])]
+
+
+def _is_jump_buffer(node: Node) -> bool:
+    """Whether what a setjmp is given is a ``jmp_buf`` before it is cast."""
+    while node.kind in ("paren", "cast"):
+        node = node.children[-1]
+    ctype = node.type.get_canonical()
+    inner = ctype.element_type if is_array(ctype) else ctype.get_pointee()
+    return bool(inner.get_canonical().spelling == "struct __jmp_buf_tag")

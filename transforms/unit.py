@@ -43,10 +43,18 @@ extern void upstare_save_kept(unsigned char *, unsigned, const void *, unsigned 
 static __attribute__((__noinline__, __unused__, __section__("upstare_resume"))) void *
 __upstare_own(const unsigned char *slot, void *own, unsigned long size)
 { void *at = *(void *const *)slot; if (at) return at; __builtin_memcpy(own, slot + 16, size); return own; }
-typedef unsigned long __upstare_jump[9];
+typedef unsigned long __upstare_jump[10];
 static __inline__ __attribute__((__always_inline__, __unused__)) void
-__upstare_jumped(volatile unsigned long *record, int again)
-{ if (!again) __builtin_memcpy((void *)(record + 1), (void *)record[0], 64); }
+__upstare_jumped(volatile unsigned long *record, int again, int whole)
+{
+  unsigned long *to = (unsigned long *)record[0], known[3];
+  if (again) return;
+  __builtin_memcpy((void *)(record + 1), to, 64);
+  record[9] = whole;
+  if (!whole) return;
+  known[0] = (unsigned long)record, known[1] = record[8], known[2] = record[7];
+  __builtin_memcpy(to + 22, known, 24);
+}
 """
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from upstare.driver.compiler import ask
-from upstare.driver.runtime import include_directory
+from upstare.driver.runtime import JUMPS, include_directory
 from upstare.errors import UpstareError
 from upstare.model.description import FORMAT, Description, Function, Loop, OpaqueCall, UnitInfo, Variable
 from upstare.model.facts import UnitSummary
@@ -24,7 +24,7 @@ from upstare.units import SHARED_NAMES, UnitFacts, UnitWork, import_all
 from upstare.workers import Workers
 
 ABI = 3
-DYNAMIC_LIST = "{ " + "".join(f"{name}*; " for name in SHARED_NAMES) + "};\n"
+DYNAMIC_LIST = "{ " + "".join(f"{name}; " for name in [*(f"{n}*" for n in SHARED_NAMES), *JUMPS]) + "};\n"
 
 T = TypeVar("T")
 Progress = Callable[[str, int, int], None]

@@ -65,9 +65,11 @@ const unsigned char *upstare_resume_begin(uint32_t *point, uint32_t *phase);
 const unsigned char *upstare_resume_hold(uint32_t *point, uint32_t *phase);
 void upstare_resume_ready(void);
 
-/* A call of setjmp leaves a record in its frame: the address of the buffer (0: not called yet) and the eight words that
- * were written to it. If the buffer still holds them, the words at `fresh` take their place in both; else there is
- * nothing to return to, and the record's address becomes 0. */
+/* A call of setjmp leaves a record in its frame, which is an object that keeps its address: the address of the buffer
+ * (0: not called yet), the eight words that were written to it, and whether it is a whole jmp_buf. Then its last three
+ * words are the record's address, and copies of its eighth and seventh. The words at `fresh` take the place of the
+ * record's eight, and of the buffer's if those are the same. */
+#define UPSTARE_JUMP_WORDS 25
 void upstare_rearm(volatile unsigned long *record, const unsigned long *fresh);
 
 /* The resume clone of the callee to resume (phase IN_CALL): cast to `T (*)(void)` and call it. */

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.support.tool import REPOSITORY
 from upstare.driver import elf
+from upstare.driver.runtime import WRAP_JUMPS
 from upstare.model.description import Description, Function
 from upstare.points.layout import ABI
 from upstare.points.table import build_table
@@ -27,7 +28,7 @@ FLAGS = (
     "-Wno-uninitialized",
     "-pthread",
 )
-WRAP = "-Wl,--wrap=__libc_start_main"
+WRAPS = ("-Wl,--wrap=__libc_start_main", *WRAP_JUMPS)
 ID = re.compile(r"RESUME\((?P<type>[^,]+),\s*(?P<id>[0-9a-f]{16})\)")
 SIZE = re.compile(r"#define FRAME_([0-9a-f]{16})\s+(\d+)")
 
@@ -101,7 +102,7 @@ def build(
     out = directory / f"{source.stem}-{version}-{scheme}"
     description = describe(source, scheme, version)
     info = _information(description, out.with_suffix(".info.c"))
-    run([*_compile(source, description, flags), info, runtime, WRAP, "-rdynamic", "-o", out])
+    run([*_compile(source, description, flags), info, runtime, *WRAPS, "-rdynamic", "-o", out])
     table = out.with_suffix(".table")
     table.write_bytes(build_table(out, description))
     run(["objcopy", "--remove-section", ".upstare_notes", "--add-section", f".upstare.points={table}", out])

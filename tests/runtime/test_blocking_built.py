@@ -54,7 +54,9 @@ def test_updates_change_nothing_but_the_version(case: Path, tmp_path: Path) -> N
     patch = tmp_path / "a.upatch"
     tool.expect(tool.patch(old, new, patch))
     environment = tool.environment(TEST_VERSION="1")
-    with subprocess.Popen([old], stdout=subprocess.PIPE, text=True, env=environment) as child:
+    with subprocess.Popen(
+        [old], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    ) as child:
         try:
             tool.expect(tool.apply(patch, child.pid), outcome="updated")
             tool.expect(tool.rollback(child.pid))

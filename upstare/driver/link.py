@@ -25,6 +25,7 @@ from upstare.driver.args import Command
 from upstare.driver.compiler import ask
 from upstare.driver.inputs import Input, Part
 from upstare.driver.progress import LinkProgress
+from upstare.driver.runtime import WRAP_JUMPS
 from upstare.errors import NotUpdatable, UpstareError, UsageError
 from upstare.model.unit import Options, Unit
 
@@ -130,7 +131,8 @@ class _Link:
             )
             progress.report("link", 0, 1)
             words = self.second_link(files, sources, image, work)
-            words += [*map(str, image.extra_objects), str(use.runtime(self.compiler)), f"-Wl,--wrap={START}"]
+            words += [*map(str, image.extra_objects), str(use.runtime(self.compiler))]
+            words += [f"-Wl,--wrap={START}", *WRAP_JUMPS]
             words += self.exports(opaque, image, work)
             words += ["-Wl,--no-gc-sections", "-ldl", "-pthread"]
             words += self.resume_segment(work)

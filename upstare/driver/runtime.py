@@ -23,6 +23,11 @@ SLEEPING = "src/update"  # below the runtime's directory
 # What stands in for the C library's start function (see START in link.py); hidden, but the linker must find it.
 ENTRY = "__wrap___libc_start_main"
 
+_LONGJMP = ("longjmp", "_longjmp", "siglongjmp", "__longjmp_chk")
+# What stands in for these in the program and in patches: jumps.c.
+JUMPS = tuple(f"__wrap_{name}" for name in _LONGJMP)
+WRAP_JUMPS = tuple(f"-Wl,--wrap={name}" for name in _LONGJMP)
+
 FLAGS = (
     "-std=gnu11 -D_GNU_SOURCE= -O2 -g0 -fPIC -fvisibility=hidden -fno-stack-protector -fasynchronous-unwind-tables "
     "-fcf-protection=none -fno-lto -Wall -Wextra"

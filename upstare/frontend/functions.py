@@ -470,8 +470,6 @@ def _why_pinned(parsed: Parsed, tree: FunctionTree) -> str | None:
                 problem = f"{callee.name}"
             elif callee is not None and callee.name in _SETJMP and _moving_memory(tree):
                 problem = f"{callee.name} together with {_moving_memory(tree)}"
-            elif callee is not None and callee.name in _SETJMP and _many_buffers(tree, node):
-                problem = f"{callee.name} in a loop, on one buffer after the other"
         if problem:
             return f"{where(node.start)}: {tree.name}: {problem}"
     return None
@@ -507,21 +505,6 @@ def set_jumps(tree: FunctionTree) -> list[Node]:
 def _moving_memory(tree: FunctionTree) -> str:
     """A call that makes memory of the frame which no variable names; what leads there may change after a setjmp."""
     return next((call.callee for call in tree.calls if call.callee in ALLOCA | VA_START and call.callee), "")
-
-
-def _many_buffers(tree: FunctionTree, call: Node) -> bool:
-    """Whether one call of setjmp can fill many buffers, all of which stay in use."""
-    repeated = any(loop.node.start <= call.start < loop.node.end for loop in tree.loops)
-    labels = {n.name for n in tree.body.walk() if n.kind == "label" and n.start <= call.start}
-    repeated |= any(n.kind == "igoto" or (n.kind == "goto" and n.name in labels and n.start > call.start)
-                    for n in tree.body.walk())  # fmt: skip
-    return repeated and any(
-        n.kind == "call"
-        or (n.kind == "index" and any(m.kind == "ref" and m.target_kind != "constant" for m in n.children[-1].walk()))
-        or (n.kind == "unary" and n.op in ("x++", "x--", "++x", "--x"))
-        or (n.kind == "binary" and n.op.endswith("=") and n.op not in ("==", "!=", "<=", ">="))
-        for n in call.children[1].walk()
-    )
 
 
 def mutable(cursor: Cursor) -> bool:

@@ -69,7 +69,7 @@ class TypeTable:
 
     def jump_record(self) -> str:
         """The type of the record of a setjmp (see upstare_rearm)."""
-        return self.plain("unsigned long[9]")
+        return self.plain("unsigned long[10]")
 
     def plain(self, key: str) -> str:
         """The key of one of the few types that variables of the transform's own have."""

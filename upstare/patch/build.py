@@ -11,7 +11,7 @@ from elftools.elf.elffile import ELFFile
 
 from upstare.driver import process
 from upstare.driver.elf import SECTION_DESCRIPTION, SECTION_NOTES, SECTION_POINTS, add_sections, read_section
-from upstare.driver.runtime import include_directory
+from upstare.driver.runtime import WRAP_JUMPS, include_directory
 from upstare.errors import UpstareError
 from upstare.model.description import Description, unit_text
 from upstare.model.unit import Options, Unit
@@ -78,7 +78,7 @@ def build_payload(
     shared = work / "shared.list"
     shared.write_text(image.dynamic_list)
     binding = ["-Wl,-Bsymbolic-functions", f"-Wl,--dynamic-list={shared}"]
-    words = [*map(str, paths), *map(str, image.extra_objects), str(tables), *new.description.link]
+    words = [*map(str, paths), *map(str, image.extra_objects), str(tables), *WRAP_JUMPS, *new.description.link]
     process.check(
         [*compiler, "-shared", "-fPIC", "-fno-lto", *binding, "-o", str(result), *words], "link the new image"
     )
