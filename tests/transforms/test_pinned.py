@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,15 +14,22 @@ import pytest
 
 CASES = sorted((Path(__file__).parent / "pinned").glob("*.c"))
 EXPECTED = re.compile(r"// pinned: (.*)")
+CHOSEN = re.compile(r"// (options|compiler): (.*)")
 
 
 @pytest.mark.parametrize("scheme", ["trap", "flag"])
 @pytest.mark.parametrize("case", CASES, ids=lambda p: p.stem)
 def test_pinned_functions_are_named(case: Path, scheme: str, tmp_path: Path) -> None:
+    chosen = dict(CHOSEN.findall(case.read_text()))
+    if (compiler := chosen.get("compiler", "cc")) != "cc" and scheme == "trap":
+        pytest.skip(f"what {compiler} cannot do, it cannot do in the scheme flag")
+    if shutil.which(compiler) is None:
+        pytest.skip(f"{compiler} is not installed")
     program = tmp_path / "program"
+    flags = ["-std=gnu17", "-w", "-O2", *chosen.get("options", "").split()]
     subprocess.run(
-        [sys.executable, "-m", "upstare", "cc", "-std=gnu17", "-w", "-O2", str(case), "-o", str(program)],
-        env={**os.environ, "UPSTARE_POINTS": "strict", "UPSTARE_SCHEME": scheme}, check=True,
+        [sys.executable, "-m", "upstare", "cc", *flags, str(case), "-o", str(program)],
+        env={**os.environ, "UPSTARE_POINTS": "strict", "UPSTARE_SCHEME": scheme, "UPSTARE_CC": compiler}, check=True,
     )  # fmt: skip
     for storm in ("0", "1"):
         assert subprocess.run([str(program)], env={**os.environ, "UPSTARE_STORM": storm}, timeout=60).returncode == 0

@@ -13,4 +13,23 @@ static int parallel(int k) {
   for (int i = 0; i < k; i++) id(i);
   return id(k);
 }
-int main(void) { return raw() + packed() + parallel(3) != 10 + 9 + 3; }
+static int swapped(int k) {
+#pragma scalar_storage_order big-endian  // pinned: swapped: #pragma scalar_storage_order inside a function
+  struct other { int i; } o = {id(k)};
+#pragma scalar_storage_order default
+  return o.i;
+}
+int renamed(int k) {
+#pragma redefine_extname not_here not_there  // pinned: renamed: #pragma redefine_extname inside a function
+  return id(k);
+}
+int weakly(int k) {
+#pragma weak weakly  // pinned: weakly: #pragma weak inside a function
+  return id(k);
+}
+int accelerated(int k) {
+#pragma acc loop  // pinned: accelerated: #pragma acc inside a function
+  for (int i = 0; i < k; i++) id(i);
+  return id(k);
+}
+int main(void) { return raw() + packed() + parallel(3) + swapped(1) + renamed(1) + weakly(1) + accelerated(1) != 10 + 9 + 3 + 4; }
