@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from upstare.driver.compiler import ask
+from upstare.driver.elf import SHARED_NAMES
 from upstare.driver.runtime import JUMPS, include_directory
 from upstare.errors import UpstareError
 from upstare.model.description import FORMAT, Description, Function, Loop, OpaqueCall, UnitInfo, Variable
@@ -20,7 +21,7 @@ from upstare.model.facts import UnitSummary
 from upstare.model.program import Program, function_id, redirect_lists
 from upstare.model.unit import Options, Unit
 from upstare.points.keep import References, keep_source
-from upstare.units import SHARED_NAMES, UnitFacts, UnitWork, import_all
+from upstare.units import UnitFacts, UnitWork, import_all
 from upstare.workers import Workers
 
 ABI = 3
@@ -114,6 +115,9 @@ def build_image(
     sources = _sources_digest(units, summaries, merged.names, options, release)
     description = _describe(units, summaries, built, merged, options, link_args, program, version, build or sources)
     description.sources = sources
+    description.outside = sorted(options.outside & {
+        *(f.name for f in description.functions if not f.static), *merged.external_variables
+    })  # fmt: skip
     extra = [_image_object(units[0], description, work, options)]
     extra += _kept_object(units[0], [o.references for o in objects], work)
     return Image({u.digest: o.path for u, o in zip(units, objects, strict=True)}, extra, description)

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from upstare.frontend.nodes import Parsed
     from upstare.frontend.types import TypeTable
 
-SHARED_NAMES = ("upstare_", "up$", "upe$", "ups$slot$")  # how the names begin that all images of a process share
-
 
 @dataclass
 class _Loaded:
@@ -209,7 +207,7 @@ def _compile(unit: Unit, source: Path, target: Path, decisions: Decisions) -> No
         ]
         subprocess.run(["objcopy", *drop, str(target)], check=True, capture_output=True)
     else:
-        elf.expose(target, SHARED_NAMES)
+        elf.expose(target, elf.SHARED_NAMES)
 
 
 def _visible(text: bytes) -> bytes:

@@ -60,7 +60,7 @@ def build_image(
         Path(report).write_text(
             json.dumps(
                 {
-                    "plain_names": sorted(options.plain_names),
+                    "outside": sorted(options.outside),
                     "scheme": options.scheme,
                     "placement": options.placement,
                     "link": link_args,

@@ -112,8 +112,8 @@ def test_opaque_inputs_stay_and_what_they_need_is_told(place: Place) -> None:
     )
     place.good_cc("-no-pie", "main.c", "asm.S", "greet.c", "-o", "prog")
     check_runs(place)
-    assert {"greeted", "own"} <= set(report(place)["plain_names"])
-    assert "other" not in report(place)["plain_names"]
+    assert {"greeted", "own"} <= set(report(place)["outside"])
+    assert "other" not in report(place)["outside"]
     assert {"count", "own"} <= {s.name for s in elf.read(place / "prog").symbols(".dynsym") if s.defined}
 
 
@@ -135,7 +135,7 @@ def test_variable_of_a_shared_library_user(place: Place) -> None:
     )
     place.good_cc("main.c", "greet.c", "-L.", "-lplugin", "-Wl,-rpath,$ORIGIN", "-pthread", "-o", "prog")
     check_runs(place)
-    assert "greeted" in report(place)["plain_names"]
+    assert "greeted" in report(place)["outside"]
     assert report(place)["link"] == [
         f"-L{place.directory}", "-lplugin", "-Xlinker", "-rpath", "-Xlinker", "$ORIGIN", "-pthread",
     ]  # fmt: skip
@@ -289,7 +289,7 @@ def test_sections_that_nobody_uses(place: Place) -> None:
 def test_exported_programs(place: Place) -> None:
     place.good_cc("-rdynamic", "greet.c", "main.c", "-o", "prog")
     check_runs(place)
-    assert "greeted" in report(place)["plain_names"]
+    assert "greeted" in report(place)["outside"]
 
 
 def test_long_command_lines(place: Place) -> None:

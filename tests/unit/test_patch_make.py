@@ -151,7 +151,7 @@ int (*other)(int) __asm__("ups$slot$abc$elsewhere") = elsewhere;
         return Function("0" * 16, "unit.c", name, "unit.c", 1, True, "", "", "", False, entry=f"abc${name}")
 
     index.add_entries([function("hidden")])
-    with pytest.raises(UpstareError, match="leads out of its unit"):
+    with pytest.raises(UpstareError, match="the entry of elsewhere leads to nothing"):
         index.add_entries([function("elsewhere")])
     with pytest.raises(UpstareError, match="no entry for none"):
         index.add_entries([function("none")])
@@ -162,6 +162,42 @@ int (*other)(int) __asm__("ups$slot$abc$elsewhere") = elsewhere;
     symbols = subprocess.run(["nm", copy], check=True, capture_output=True, text=True, timeout=60).stdout
     assert re.search(r"T upf\$abc\$hidden$", symbols, re.MULTILINE)
     assert re.search(r"D upi\$up\$1\$where$", symbols, re.MULTILINE)
+
+
+def test_entry_of_an_inline_function(tmp_path: Path) -> None:
+    """The unit that has the entry need not be the one that has the code."""
+    text = """inline int f(int n) { return n + 1; }
+int (*slot)(int) __asm__("ups$slot$f") = f;"""
+    made = []
+    for name, source in (("one", text), ("two", "int f(int n) { return n + 1; }")):
+        (tmp_path / f"{name}.c").write_text(source)
+        made.append(tmp_path / f"{name}.o")
+        subprocess.run(["cc", "-O0", "-fPIC", "-c", tmp_path / f"{name}.c", "-o", made[-1]], check=True, timeout=60)
+    index = ObjectIndex(made)
+    index.add_entries([Function("0" * 16, "one.c", "f", "one.c", 1, False, "", "", "", False, entry="f")])
+    first, second = index.apply(tmp_path)
+    index.close()
+    assert first == made[0]
+    symbols = subprocess.run(["nm", second], check=True, capture_output=True, text=True, timeout=60).stdout
+    assert re.search(r"T upf\$f$", symbols, re.MULTILINE)
+
+
+def test_what_opaque_code_uses_by_name() -> None:
+    """It stays with a variable whose type changes, and with the type of a function: both are said."""
+    old, new = Version("1.0"), Version("1.1")
+    for version, kind in ((old, "int"), (new, "long")):
+        version.variable("seen", kind)
+        version.variable("own", kind)
+        version.function("called", type=f"void ({kind})", entry="called")
+        version.function("passed", type=f"void ({kind})", entry="passed")
+        version.description.outside = ["called", "seen"]
+    report = propose(old.description, new.description, Mapping(), UserTransformers())[0]
+    assert [f"{w.subject}: {w.text}" for w in report.warnings] == [
+        "variable seen: its type changes from 'int' to 'long': opaque code that uses it by its name stays with the old "
+        "one",
+        "function called: its type changes from 'void (int)' to 'void (long)': opaque code that calls it by its name "
+        "goes on calling it as it was",
+    ]
 
 
 def test_initial_values_that_changed(tmp_path: Path) -> None:

@@ -15,12 +15,14 @@ from upstare.errors import UpstareError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 SECTION_UNIT = ".upstare.unit"
 SECTION_POINTS = ".upstare.points"
 SECTION_DESCRIPTION = ".upstare.desc"
 SECTION_NOTES = ".upstare_notes"
+SHARED_NAMES = ("upstare_", "up$", "upe$", "ups$slot$")  # how the names begin that all images of a process share
+ENTRY = "upe$"  # those of stable entries
 SECTION_RESUME = "upstare_resume"  # a C identifier: the linker provides its bounds
 SECTION_UPDATE = "upstare_update"  # the part of the runtime that only an update needs; so is this
 
@@ -41,6 +43,7 @@ _SYMBOL = struct.Struct("<IBBHQQ")
 
 _OTHER = 5  # where the visibility is in a symbol
 _VISIBILITY = 3
+_VALUE = 8  # where the address is in a symbol
 
 # What reading bytes that say something impossible raises.
 _DAMAGE = (struct.error, IndexError, ValueError, OverflowError)
@@ -61,20 +64,26 @@ class Section:
 
 
 class Symbol:
-    """A symbol: name, type (STT_*), whether the file defines it."""
+    """A symbol: name, type (STT_*), whether the file defines it, and its address or offset."""
 
-    __slots__ = ("name", "type", "local", "defined")
+    __slots__ = ("name", "type", "local", "defined", "value")
 
-    def __init__(self, name: str, kind: int, local: bool, defined: bool) -> None:
+    def __init__(self, name: str, kind: int, local: bool, defined: bool, value: int) -> None:
         self.name = name
         self.type = kind
         self.local = local
         self.defined = defined
+        self.value = value
 
     @property
     def is_object(self) -> bool:
         """Whether it is known to be a variable."""
         return self.type in (STT_OBJECT, STT_COMMON, STT_TLS)
+
+    @property
+    def is_function(self) -> bool:
+        """Whether it is known to be a function that is called at its address."""
+        return self.type == STT_FUNC
 
 
 class Elf:
@@ -133,9 +142,10 @@ class Elf:
                     continue
                 names = self.sections[section.link].offset
                 end = section.offset + section.size
-                for name, info, _, index, _, _ in _SYMBOL.iter_unpack(self.data[section.offset : end]):
+                for name, info, _, index, value, _ in _SYMBOL.iter_unpack(self.data[section.offset : end]):
                     if name:
-                        yield Symbol(self._string(names + name), info & 15, info >> 4 == STB_LOCAL, index != SHN_UNDEF)
+                        local, defined = info >> 4 == STB_LOCAL, index != SHN_UNDEF
+                        yield Symbol(self._string(names + name), info & 15, local, defined, value)
         except _DAMAGE as error:
             raise UpstareError(f"{self.name} is damaged: {error}") from error
 
@@ -282,18 +292,43 @@ def withhold_segment(path: Path, sections: Iterable[str]) -> None:
 
 def expose(path: Path, beginnings: tuple[str, ...]) -> None:
     """No symbol of the object whose name begins like this is hidden: the linker may export it."""
+
+    def shown(name: str, entry: bytearray) -> None:
+        if name.startswith(beginnings):
+            entry[_OTHER] &= ~_VISIBILITY
+
+    _change_symbols(path, ".symtab", shown)
+
+
+def lead_to_entries(path: Path) -> None:
+    """Whoever looks up a function of a linked file by one of its names finds the stable entry, if there is one."""
+    symbols = [s for s in read(path).symbols() if s.defined]
+    entries = {s.name.removeprefix(ENTRY): s.value for s in symbols if s.name.startswith(ENTRY)}
+    by_address = {s.value: entries[s.name] for s in symbols if s.name in entries and s.is_function}
+
+    def led(name: str, entry: bytearray) -> None:
+        _, info, _, index, value, _ = _SYMBOL.unpack(entry)
+        if info & 15 == STT_FUNC and index != SHN_UNDEF:
+            struct.pack_into("<Q", entry, _VALUE, entries.get(name, by_address.get(value, value)))
+
+    _change_symbols(path, ".dynsym", led)
+
+
+def _change_symbols(path: Path, table: str, change: Callable[[str, bytearray], None]) -> None:
+    """``change`` is shown the name and the entry of every symbol in a table that other files see."""
     file = read(path)
     data = bytearray(file.data)
     for section in file.sections:
-        if section.name != ".symtab":
+        if section.name != table:
             continue
         names = file.sections[section.link].offset
         for at in range(section.offset, section.offset + section.size, _SYMBOL.size):
-            name, info, other, *_ = _SYMBOL.unpack_from(data, at)
-            end = data.index(b"\0", names + name)
-            if other & _VISIBILITY and info >> 4 != STB_LOCAL:
-                if data[names + name : end].decode(errors="surrogateescape").startswith(beginnings):
-                    data[at + _OTHER] = other & ~_VISIBILITY
+            entry = data[at : at + _SYMBOL.size]
+            name, info, *_ = _SYMBOL.unpack(entry)
+            if info >> 4 != STB_LOCAL:
+                end = data.index(b"\0", names + name)
+                change(data[names + name : end].decode(errors="surrogateescape"), entry)
+                data[at : at + _SYMBOL.size] = entry
     if data != file.data:
         path.write_bytes(data)
 

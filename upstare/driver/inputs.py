@@ -42,12 +42,14 @@ class Input:
         path: the file.
         kind: 'object', 'archive', 'shared', or 'other' (linker script, bytecode).
         parts: the objects in it (of 'object' and 'archive').
+        changed: a part is not what is in the file any more.
     """
 
     token: Token
     path: Path
     kind: str
     parts: list[Part] = field(default_factory=list)
+    changed: bool = False
 
 
 def collect(command: Command, compiler: Sequence[str]) -> list[Input]:

@@ -114,10 +114,10 @@ class _Link:
             work = Path(scratch)
             sources = self.compile_sources(work)
             units = _distinct([*sources.values(), *embed.decode(records or b"", str(self.output))])
-            self.verify_options(units)
             files = inputs.collect(self.command, self.compiler)
             files += self.compile_others(work)
             self.verify_known(units, files, sources)
+            self.verify_options(units)
             use = use or makers()
             opaque = [p for f in files for p in f.parts if not p.units]
             image = use.image(
@@ -130,6 +130,7 @@ class _Link:
                 progress.report,
             )
             progress.report("link", 0, 1)
+            self.lead_to_entries(files, image, work)
             words = self.second_link(files, sources, image, work)
             words += [*map(str, image.extra_objects), str(use.runtime(self.compiler))]
             words += [f"-Wl,--wrap={START}", *WRAP_JUMPS]
@@ -138,6 +139,7 @@ class _Link:
             words += self.resume_segment(work)
             with self.replacement() as program:
                 self.relink(words, program, work)
+                elf.lead_to_entries(program)
                 image.description.build = elf.seal(program, image.description.build)
                 texts = {u.digest: u.text for u in units}
                 description = use.pack(image.description, [texts[u.digest] for u in image.description.units])
@@ -215,23 +217,17 @@ class _Link:
         return Options(
             scheme=_choice("UPSTARE_SCHEME", SCHEMES, default),
             placement=_choice("UPSTARE_POINTS", PLACEMENTS, "default"),
-            plain_names=frozenset(self.plain_names(opaque)),
+            outside=frozenset(self.outside(opaque)),
         )
 
-    def plain_names(self, opaque: Sequence[Part]) -> set[str]:
-        """The variables that something other than a unit refers to by name.
+    def outside(self, opaque: Sequence[Part]) -> set[str]:
+        """The functions and variables that something other than a unit may refer to by name.
 
         These are what opaque objects refer to or define, and what the normal link exports: to shared libraries on the
         command line, and with -rdynamic to those that the program loads later.
         """
-        variables = {s.name for s in self.first.symbols() if not s.local and s.is_object}
-        stripped = not any(s.name == ".symtab" for s in self.first.sections)
-        names = {s.name for s in self.first.symbols(".dynsym") if s.defined and s.is_object}
-        for part in opaque:
-            for symbol in part.symbols():
-                if symbol.name in variables or symbol.is_object or (stripped and not symbol.defined):
-                    names.add(symbol.name)
-        return names
+        exported = {s.name for s in self.first.symbols(".dynsym") if s.defined}
+        return exported | {s.name for p in opaque for s in p.symbols()}
 
     def libraries(self, files: Sequence[Input]) -> list[str]:
         """The arguments that a patch of this program needs to link with the same shared libraries.
@@ -263,6 +259,23 @@ class _Link:
                 words += token.words
         return [f"-L{os.path.abspath(d)}" for d in inputs.search_directories(self.command)] + words
 
+    def lead_to_entries(self, files: Sequence[Input], image: Image, work: Path) -> None:
+        """Objects without a unit reach the functions of units through their entries, which lead to the current version.
+
+        (The dynamic linker does the same for shared libraries: see :func:`elf.lead_to_entries`.)
+        """
+        opaque = [(f, p) for f in files for p in f.parts if not p.units]
+        symbols = (s for path in image.objects.values() for s in elf.read(path).symbols() if opaque)
+        entries = {s.name for s in symbols if s.defined and s.name.startswith(elf.ENTRY)}
+        for number, (file, part) in enumerate(opaque):
+            found = [s.name for s in part.symbols() if not s.defined and elf.ENTRY + s.name in entries]
+            if found:
+                copy = work / f"opaque{number}.o"
+                copy.write_bytes(part.data)
+                words = [f"--redefine-sym={name}={elf.ENTRY}{name}" for name in found]
+                process.check(["objcopy", *words, str(copy)], f"let {part.name} call the current version")
+                part.data, file.changed = copy.read_bytes(), True
+
     def second_link(self, files: Sequence[Input], sources: dict[int, Unit], image: Image, work: Path) -> list[str]:
         """The command line again, with transformed objects in the place of units."""
         at = {id(f.token): f for f in files}
@@ -287,7 +300,7 @@ class _Link:
                 words += token.words if token.kind not in dropped else ()
             elif file_here.kind == "object":
                 units = file_here.parts[0].units
-                words += transformed(units) if units else [str(file_here.path)]
+                words += transformed(units) if units else self.opaque_rest(file_here, work)
             else:
                 units = [d for p in file_here.parts for d in p.units if d not in named]
                 words += transformed(units)
@@ -298,12 +311,16 @@ class _Link:
         return words
 
     def opaque_rest(self, file: Input, work: Path) -> list[str]:
-        """An archive without the members that have units: as it is if there are none, nothing if all have."""
+        """A file without the objects that have units: as it is if there are none, nothing if all have."""
         rest = [p for p in file.parts if not p.units]
-        if len(rest) == len(file.parts):
-            return list(file.token.words)
+        if len(rest) == len(file.parts) and not file.changed:
+            return [str(file.path)] if file.kind == "object" else list(file.token.words)
         if not rest:
             return []
+        if file.kind == "object":
+            path = work / f"rest{sum(1 for _ in work.glob('rest*'))}.o"
+            path.write_bytes(rest[0].data)
+            return [str(path)]
         path = work / f"rest{sum(1 for _ in work.glob('rest*'))}.a"
         elf.write_archive(path, [elf.Member(f"{number}.o", part.data) for number, part in enumerate(rest)])
         return [str(path)]

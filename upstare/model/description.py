@@ -210,6 +210,7 @@ class Description:
     opaque_calls: list[OpaqueCall] = field(default_factory=list)
     sources: str = ""  # 64 hex digits: of all that the build was made of, and of the release of UpStare
     refusals: list[str] = field(default_factory=list)  # file:line: reason, one per function that is pinned
+    outside: list[str] = field(default_factory=list)  # functions and variables that code without a unit may use by name
 
 
 def _revive(cls: Any, data: dict[str, Any]) -> Any:

@@ -86,6 +86,9 @@ class Program:
                 if found is not None:
                     self.address_taken.add(found)
                     self._by_type[self._functions[found].type].add(found)
+        # The program calls none of these by a pointer for being found by its name.
+        outside = (self._external.get(self._aliases.get(name, name)) for name in options.outside)
+        self.address_taken |= {found for found in outside if found is not None}
         self.lasting: set[tuple[int, str]] = set()
         self._last()
         graph = self._edges()
@@ -288,7 +291,7 @@ class Program:
             elif variable.name in self.external_variables:
                 symbol, _, home = self.external_variables[variable.name]
                 result.variables[variable.name] = VariableDecision(symbol)
-                if variable.name in options.plain_names and home == unit:
+                if variable.name in options.outside and home == unit:
                     result.plain_names.append(variable.name)
         return result
 

@@ -32,10 +32,11 @@ class Options:
         scheme: 'trap' or 'flag' (environment UPSTARE_SCHEME; default 'trap' with gcc on x86-64, else 'flag').
         placement: 'default', 'strict' or '2009' (environment UPSTARE_POINTS).
         shared: the image is a patch (position independent, loaded with dlopen), not the executable.
-        plain_names: external variables that objects without a unit refer to; they keep a symbol of their plain name.
+        outside: names that objects without a unit and shared libraries use or can find: variables keep a symbol of
+            that name, functions have a stable entry.
     """
 
     scheme: str = "trap"
     placement: str = "default"
     shared: bool = False
-    plain_names: frozenset[str] = frozenset()
+    outside: frozenset[str] = frozenset()

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 from elftools.elf.elffile import ELFFile
 
 from upstare.driver import process
-from upstare.driver.elf import SECTION_DESCRIPTION, SECTION_NOTES, SECTION_POINTS, add_sections, read_section
+from upstare.driver.elf import (
+    SECTION_DESCRIPTION,
+    SECTION_NOTES,
+    SECTION_POINTS,
+    add_sections,
+    lead_to_entries,
+    read_section,
+)
 from upstare.driver.runtime import WRAP_JUMPS, include_directory
 from upstare.errors import UpstareError
 from upstare.model.description import Description, unit_text
@@ -74,14 +81,18 @@ def build_payload(
     tables = compile_transformers(source, compiler, work)
     result = work / "patch.so"
     # Functions belong to their image, variables and stable entries to the process: -Bsymbolic-functions alone would
-    # bind the entries, too, because they have no type.
-    shared = work / "shared.list"
+    # bind the entries, too, because they have no type. Plug-ins that are opened from now on see what they would see if
+    # the new version had been started: no other function, whose name may be one of their own.
+    shared, seen = work / "shared.list", work / "seen.version"
     shared.write_text(image.dynamic_list)
-    binding = ["-Wl,-Bsymbolic-functions", f"-Wl,--dynamic-list={shared}"]
+    names = [image.dynamic_list.strip("{}; \n"), *(f'"{name}"' for name in new.description.outside)]
+    seen.write_text(f"{{ global: {'; '.join(names)}; local: *; }};\n")
+    binding = ["-Wl,-Bsymbolic-functions", f"-Wl,--dynamic-list={shared}", f"-Wl,--version-script={seen}"]
     words = [*map(str, paths), *map(str, image.extra_objects), str(tables), *WRAP_JUMPS, *new.description.link]
     process.check(
         [*compiler, "-shared", "-fPIC", "-fno-lto", *binding, "-o", str(result), *words], "link the new image"
     )
+    lead_to_entries(result)
     _verify_symbols(result, old, new, compiler, work)
     _add_tables(result, old, new, image.description)
     return result.read_bytes(), source
@@ -108,7 +119,7 @@ def _build_image(new: Executable, work: Path, progress: Progress | None) -> Imag
         scheme=description.scheme,
         placement=description.placement,
         shared=True,
-        plain_names=frozenset(v.name for v in description.variables if not v.symbol.startswith("up$")),
+        outside=frozenset(description.outside),
     )
     image = build_image(
         new.units(), options, work, list(description.link), description.program, description.version, progress,

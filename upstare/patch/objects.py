@@ -36,7 +36,7 @@ class _Definition:
 
 @dataclass
 class ObjectIndex:
-    """The objects of an image and what they define."""
+    """The objects of an image and what they define: variables, slots, and functions that all units see."""
 
     paths: list[Path]
     _definitions: dict[str, _Definition] = field(default_factory=dict)
@@ -51,7 +51,8 @@ class ObjectIndex:
             table: Any = elf.get_section_by_name(".symtab")
             for symbol in table.iter_symbols() if table is not None else ():
                 index = symbol["st_shndx"]
-                if symbol.name.startswith(("up$", "ups$slot$")) and index != "SHN_UNDEF":
+                function = symbol["st_info"]["type"] == "STT_FUNC" and symbol["st_info"]["bind"] != "STB_LOCAL"
+                if (function or symbol.name.startswith(("up$", "ups$slot$"))) and index != "SHN_UNDEF":
                     section = elf.get_section(index) if isinstance(index, int) else None
                     self._definitions.setdefault(symbol.name, _Definition(path, section, symbol["st_value"]))
 
@@ -92,11 +93,15 @@ class ObjectIndex:
                     break
             else:
                 raise UpstareError(f"the entry of {function.name} does not lead to a function")
-            if not isinstance(symbol["st_shndx"], int):
-                raise UpstareError(f"the entry of {function.name} leads out of its unit")
-            section = elf.get_section(symbol["st_shndx"]).name
-            offset = symbol["st_value"] + relocation["r_addend"]
-            self._add(slot.path, entry_alias(function), section, offset, "function")
+            code: _Definition | None
+            if isinstance(symbol["st_shndx"], int):
+                offset = symbol["st_value"] + relocation["r_addend"]
+                code = _Definition(slot.path, elf.get_section(symbol["st_shndx"]), offset)
+            else:  # an inline function, whose code is in another unit
+                code = self._definitions.get(symbol.name)
+            if code is None or code.section is None:
+                raise UpstareError(f"the entry of {function.name} leads to nothing")
+            self._add(code.path, entry_alias(function), code.section.name, code.offset, "function")
 
     def apply(self, work: Path) -> list[Path]:
         """The objects, those that get aliases as copies in ``work``."""

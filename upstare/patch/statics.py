@@ -19,13 +19,14 @@ def plan_variables(comparison: Comparison, relations: Relations, result: Plan) -
         elif target == symbol:
             result.bound += 1
         else:
-            _plan_move(variable, new.variables[target], relations, uses.get(symbol, []), result)
+            outside = variable.unit is None and variable.name in old.description.outside
+            _plan_move(variable, new.variables[target], relations, uses.get(symbol, []), outside, result)
     known = set(comparison.variables.values())
     result.initials += [v for s, v in new.variables.items() if s not in known and not v.thread_local]
 
 
 def _plan_move(
-    old: Variable, new: Variable, relations: Relations, uses: list[AddressUse], result: Plan
+    old: Variable, new: Variable, relations: Relations, uses: list[AddressUse], outside: bool, result: Plan
 ) -> None:
     subject = f"{'thread-local ' if old.thread_local else ''}variable {variable_name(old)}"
     before, after = type_text(old.type_name, old.type), type_text(new.type_name, new.type)
@@ -39,6 +40,10 @@ def _plan_move(
             Finding(subject, f"{change}, and thread-local variables cannot be transformed yet", at(old), at(new))
         )
         return
+    if outside:
+        result.warnings.append(
+            Finding(subject, f"{change}: opaque code that uses it by its name stays with the old one", at(old), at(new))
+        )
     stored = [use for use in uses if use.how in ESCAPES]
     if stored:
         result.refusals.append(
@@ -83,12 +88,14 @@ def check_records(comparison: Comparison, relations: Relations, result: Plan) ->
 
 
 def plan_entries(comparison: Comparison, result: Plan) -> None:
-    for function in comparison.new.functions.values():
-        if function.entry is not None:
-            result.entries.append(Entry(function.entry, function))
-    present = {entry.slot for entry in result.entries}
+    entered = {f.entry: f for f in comparison.new.functions.values() if f.entry is not None}
+    result.entries += [Entry(slot, function) for slot, function in entered.items()]
+    outside = set(comparison.old.description.outside)
     for function in comparison.old.functions.values():
-        if function.entry is not None and function.entry not in present:
+        if function.entry is None:
+            continue
+        same = entered.get(function.entry)
+        if same is None:
             other = comparison.pair(function)
             result.entries.append(Entry(function.entry, other if other is not None and other.entry else None))
             if other is None:
@@ -99,3 +106,7 @@ def plan_entries(comparison: Comparison, result: Plan) -> None:
                         at(function),
                     )
                 )
+        elif same.type != function.type and not function.static and function.name in outside:
+            change = f"its type changes from '{function.type}' to '{same.type}'"
+            text = f"{change}: opaque code that calls it by its name goes on calling it as it was"
+            result.warnings.append(Finding(f"function {function.name}", text, at(function), at(same)))
