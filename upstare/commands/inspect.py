@@ -1,5 +1,7 @@
 """Show what an updateable executable says of itself: version, functions, update points, what may delay an update.
 
+Of a shared library that was built with ``upstare cc`` it shows its units, and whether a program can have it versioned.
+
 The bounded-delay report lists the loops without an update point, because what they count or walk bounds them: a
 thread in one of them stops when the loop ends.
 """
@@ -16,6 +18,7 @@ from upstare.commands.arguments import add_json
 from upstare.errors import EXIT_DONE, NotUpdatable, UpstareError
 
 if TYPE_CHECKING:
+    from upstare.driver.elf import Elf
     from upstare.model.description import Description, Function
 
 _LISTED = 12
@@ -23,7 +26,7 @@ _LISTED = 12
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``upstare inspect``."""
-    parser.add_argument("executable", type=Path, metavar="EXE", help="a program built with upstare cc")
+    parser.add_argument("executable", type=Path, metavar="EXE", help="a program or library built with upstare cc")
     parser.add_argument("--functions", action="store_true", help="list every function")
     parser.add_argument("--points", action="store_true", help="list every update point")
     parser.add_argument("--all", action="store_true", help="do not shorten the lists of calls and loops")
@@ -32,6 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read the description and print it."""
+    library = read_library(args.executable)
+    if library is not None:
+        _print_library(library, as_json=args.json)
+        return EXIT_DONE
     summary = summarise(load(args.executable))
     if args.json:
         print(json.dumps(summary))
@@ -40,15 +47,37 @@ def run(args: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
-def load(path: Path) -> Description:
-    """The version description of an executable. Raises UpstareError with the reason if it has none."""
-    from upstare.driver.elf import SECTION_DESCRIPTION, Elf
-    from upstare.model.description import unpack
+def read(path: Path) -> Elf:
+    """The file. Raises UpstareError if it cannot be read."""
+    from upstare.driver.elf import Elf
 
     try:
-        elf = Elf(path.read_bytes(), str(path))
+        return Elf(path.read_bytes(), str(path))
     except OSError as error:
         raise UpstareError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def read_library(path: Path) -> dict[str, Any] | None:
+    """What a shared library says of itself, as plain data (the object of ``--json``); None if it is none of ours."""
+    from upstare.driver import embed
+    from upstare.driver.elf import SECTION_LIBRARY, SECTION_UNIT
+    from upstare.driver.libraries import Record
+
+    elf = read(path)
+    section = elf.section(SECTION_LIBRARY)
+    if section is None:
+        return None
+    record = Record.decode(section, str(path))
+    units = embed.decode(elf.section(SECTION_UNIT) or b"", str(path))
+    return {"library": path.name, "units": [unit.path for unit in units], "obstacle": record.obstacle}
+
+
+def load(path: Path) -> Description:
+    """The version description of an executable. Raises UpstareError with the reason if it has none."""
+    from upstare.driver.elf import SECTION_DESCRIPTION
+    from upstare.model.description import unpack
+
+    elf = read(path)
     section = elf.section(SECTION_DESCRIPTION)
     if section is None and any(symbol.name.startswith("upstare_") for symbol in elf.symbols(".dynsym")):
         raise NotUpdatable(
@@ -96,6 +125,10 @@ def summarise(description: Description) -> dict[str, Any]:
         "opaque_calls": [
             {"callee": c.callee, "function": names.get(c.function, c.function), "file": c.file, "line": c.line}
             for c in description.opaque_calls
+        ],
+        "libraries": [
+            {"name": library.name, "treatment": "versioned" if library.versioned else "opaque", "units": library.units}
+            for library in description.libraries
         ],
         "bounded_delay": [
             {"function": names.get(loop.function, loop.function), "file": loop.file, "line": loop.line, "why": loop.why}
@@ -154,6 +187,18 @@ def _print(summary: dict[str, Any], *, functions: bool, points: bool, limit: int
             tables.show(f"... and {len(rows) - shown} more (--all)")
 
     section(
+        "Shared libraries (versioned: part of the program; opaque: an update leaves it alone)",
+        ("library", "treatment", "built by upstare cc"),
+        [(x["name"], x["treatment"], _units(x["units"])) for x in summary["libraries"]],
+        None,
+    )
+    section(
+        "Plug-ins (opaque)",
+        ("opened by", "#sites", "first"),
+        _by_callee([call for call in summary["opaque_calls"] if call["callee"] in ("dlopen", "dlmopen")]),
+        None,
+    )
+    section(
         "Blocking calls (interrupted and issued again)",
         ("call", "#sites", "first"),
         _by_callee(summary["blocking_calls"]),
@@ -194,6 +239,25 @@ def _print(summary: dict[str, Any], *, functions: bool, points: bool, limit: int
             ],
             None,
         )
+
+
+def _units(number: int) -> str:
+    return f"{number} unit{'' if number == 1 else 's'}" if number else "no"
+
+
+def _print_library(library: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(library))
+        return
+    from upstare.commands import tables
+
+    tables.show(f"library    {library['library']}")
+    tables.show(f"units      {len(library['units'])} ({', '.join(library['units'])})")
+    if library["obstacle"] is None:
+        tables.show("treatment  opaque; versioned with a program that is linked with it if UPSTARE_LIBRARIES says so")
+        tables.show("           (what a program opens with dlopen is opaque)")
+    else:
+        tables.show(f"treatment  opaque: {library['obstacle']}")
 
 
 def _by_callee(calls: list[dict[str, Any]]) -> list[tuple[Any, ...]]:

@@ -15,9 +15,10 @@ from upstare.errors import UpstareError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 
 SECTION_UNIT = ".upstare.unit"
+SECTION_LIBRARY = ".upstare.library"
 SECTION_POINTS = ".upstare.points"
 SECTION_DESCRIPTION = ".upstare.desc"
 SECTION_NOTES = ".upstare_notes"
@@ -26,6 +27,7 @@ ENTRY = "upe$"  # those of stable entries
 SECTION_RESUME = "upstare_resume"  # a C identifier: the linker provides its bounds
 SECTION_UPDATE = "upstare_update"  # the part of the runtime that only an update needs; so is this
 
+CLASS_64 = 2  # the fifth byte of a file
 ET_REL, ET_EXEC, ET_DYN = 1, 2, 3
 PT_LOAD = 1
 PF_R = 4
@@ -35,14 +37,19 @@ SHF_EXECINSTR = 4
 STT_OBJECT, STT_FUNC, STT_COMMON, STT_TLS, STT_IFUNC = 1, 2, 5, 6, 10
 STB_LOCAL = 0
 SHN_UNDEF = 0
+SHT_DYNAMIC = 6
+SHT_NOTE = 7
+DT_NEEDED, DT_SONAME, DT_RPATH, DT_RUNPATH = 1, 14, 15, 29
 
 _HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
 _SECTION = struct.Struct("<IIQQQQIIQQ")
 _SEGMENT = struct.Struct("<IIQQQQQQ")
 _SYMBOL = struct.Struct("<IBBHQQ")
+_DYNAMIC = struct.Struct("<qQ")
 
 _OTHER = 5  # where the visibility is in a symbol
 _VISIBILITY = 3
+_HIDDEN = 2
 _VALUE = 8  # where the address is in a symbol
 
 # What reading bytes that say something impossible raises.
@@ -146,6 +153,23 @@ class Elf:
                     if name:
                         local, defined = info >> 4 == STB_LOCAL, index != SHN_UNDEF
                         yield Symbol(self._string(names + name), info & 15, local, defined, value)
+        except _DAMAGE as error:
+            raise UpstareError(f"{self.name} is damaged: {error}") from error
+
+    def dynamic(self, *tags: int) -> list[str]:
+        """The strings that a linked file has under these tags (DT_NEEDED, DT_SONAME, ...), in their order.
+
+        Raises:
+            UpstareError: the file is damaged.
+        """
+        try:
+            return [
+                self._string(self.sections[section.link].offset + value)
+                for section in self.sections
+                if section.type == SHT_DYNAMIC
+                for tag, value in _DYNAMIC.iter_unpack(self.data[section.offset : section.offset + section.size])
+                if tag in tags
+            ]
         except _DAMAGE as error:
             raise UpstareError(f"{self.name} is damaged: {error}") from error
 
@@ -300,6 +324,16 @@ def expose(path: Path, beginnings: tuple[str, ...]) -> None:
     _change_symbols(path, ".symtab", shown)
 
 
+def hide(path: Path, hidden: Container[str]) -> None:
+    """The linker exports none of these symbols of the object."""
+
+    def gone(name: str, entry: bytearray) -> None:
+        if name in hidden:
+            entry[_OTHER] = entry[_OTHER] & ~_VISIBILITY | _HIDDEN
+
+    _change_symbols(path, ".symtab", gone)
+
+
 def lead_to_entries(path: Path) -> None:
     """Whoever looks up a function of a linked file by one of its names finds the stable entry, if there is one."""
     symbols = [s for s in read(path).symbols() if s.defined]
@@ -312,6 +346,16 @@ def lead_to_entries(path: Path) -> None:
             struct.pack_into("<Q", entry, _VALUE, entries.get(name, by_address.get(value, value)))
 
     _change_symbols(path, ".dynsym", led)
+
+
+def code_digest(file: Elf) -> str:
+    """A digest (64 hex digits) of all that a process sees of a file: where it was built does not matter."""
+    digest = hashlib.sha256()
+    for section in file.sections:
+        if section.flags & SHF_ALLOC and section.type != SHT_NOTE:
+            bytes_of = b"" if section.type == SHT_NOBITS else file.data[section.offset : section.offset + section.size]
+            digest.update(f"{section.name} {section.size} ".encode(errors="surrogateescape") + bytes_of)
+    return digest.hexdigest()
 
 
 def _change_symbols(path: Path, table: str, change: Callable[[str, bytearray], None]) -> None:

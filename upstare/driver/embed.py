@@ -65,6 +65,13 @@ def compile_sources(command: Command, arguments: Sequence[str], compiler: Sequen
     return 0
 
 
+def records_of_sources(command: Command, compiler: Sequence[str]) -> list[bytes]:
+    """The records of the C sources on the command line of a link."""
+    passes = [(s, start_preprocessor(command, s, compiler)) for s in command.c_sources]
+    texts = [(s, source_text(s, p, p.wait() if p is not None else 0)) for s, p in passes]
+    return [encode(s.value, command.recompile_flags(), compiler, text) for s, text in texts]
+
+
 def start_preprocessor(command: Command, source: Token, compiler: Sequence[str]) -> process.Child | None:
     """The preprocessor at work on a source; None if there is nothing to preprocess."""
     if source.language == C_PREPROCESSED:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -65,6 +65,19 @@ def collect(command: Command, compiler: Sequence[str]) -> list[Input]:
         if path is not None and path.is_file():
             found.append(_read(token, path))
     return found
+
+
+def opaque_parts(command: Command, files: Iterable[Input], result: elf.Elf) -> list[str]:
+    """The names of the objects and sources without a unit that are in what the command linked."""
+    names = {s.name for s in result.symbols() if s.defined}
+    stripped = not any(s.name == ".symtab" for s in result.sections)
+    found = []
+    for file in files:
+        for part in file.parts:
+            defined = {s.name for s in part.symbols() if s.defined}
+            if not part.units and (file.kind == "object" or stripped or (defined and defined <= names)):
+                found.append(part.name)
+    return found + [t.value for t in command.inputs if t.language not in (None, args.C, args.C_PREPROCESSED)]
 
 
 def find_library(name: str, static: bool, command: Command, compiler: Sequence[str]) -> Path | None:

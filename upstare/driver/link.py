@@ -20,10 +20,11 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from upstare.driver import args, elf, embed, inputs, options, process
+from upstare.driver import args, elf, embed, inputs, libraries, options, process
 from upstare.driver.args import Command
 from upstare.driver.compiler import ask
 from upstare.driver.inputs import Input, Part
+from upstare.driver.libraries import Libraries
 from upstare.driver.progress import LinkProgress
 from upstare.driver.runtime import WRAP_JUMPS
 from upstare.errors import NotUpdatable, UpstareError, UsageError
@@ -80,6 +81,8 @@ def link(command: Command, arguments: Sequence[str], compiler: Sequence[str], us
         return code
     if _is_shared(command):
         _warn(output, command.words(args.LTO))
+        with _removed_unless_done(output):
+            libraries.describe(command, compiler, output)
         return 0
     with _removed_unless_done(output):
         with output.open("rb") as file:
@@ -100,7 +103,7 @@ class _Link:
         self.command = command
         self.compiler = compiler
         self.output = output
-        if output.read_bytes()[4] != 2:
+        if output.read_bytes()[4] != elf.CLASS_64:
             raise NotUpdatable(f"{output} is a 32-bit program; only 64-bit programs can be made updateable")
         self.first = elf.read(output)
 
@@ -117,24 +120,29 @@ class _Link:
             files = inputs.collect(self.command, self.compiler)
             files += self.compile_others(work)
             self.verify_known(units, files, sources)
+            needed = self.first.dynamic(elf.DT_NEEDED)
+            shared = Libraries(self.output, needed, files, inputs.search_directories(self.command))
+            units = self.with_libraries(units, shared)
             self.verify_options(units)
             use = use or makers()
             opaque = [p for f in files for p in f.parts if not p.units]
             image = use.image(
                 units,
-                self.choices(units, opaque),
+                self.choices(units, opaque, shared),
                 work,
-                self.libraries(files),
+                self.libraries(files, shared),
                 self.output.name,
                 os.environ.get("UPSTARE_VERSION") or self.output.name,
                 progress.report,
             )
             progress.report("link", 0, 1)
+            image.description.libraries = shared.describe()
+            shared.prepare(image.objects, opaque, work)
             self.lead_to_entries(files, image, work)
-            words = self.second_link(files, sources, image, work)
+            words = self.second_link(files, sources, shared, image, work)
             words += [*map(str, image.extra_objects), str(use.runtime(self.compiler))]
             words += [f"-Wl,--wrap={START}", *WRAP_JUMPS]
-            words += self.exports(opaque, image, work)
+            words += self.exports(opaque, shared, image, work)
             words += ["-Wl,--no-gc-sections", "-ldl", "-pthread"]
             words += self.resume_segment(work)
             with self.replacement() as program:
@@ -211,13 +219,20 @@ class _Link:
                     hint="name its object or archive on the command line, not in a linker script",
                 )
 
-    def choices(self, units: Sequence[Unit], opaque: Sequence[Part]) -> Options:
+    def with_libraries(self, units: Sequence[Unit], shared: Libraries) -> list[Unit]:
+        """The units of the program and of the libraries that it takes in."""
+        brought = [u for library in shared.taken for u in embed.decode(library.units, str(library.path))]
+        together = [*units, *brought]
+        shared.verify_units([u.digest for u in units], {u.digest: u.path for u in together})
+        return _distinct(together)
+
+    def choices(self, units: Sequence[Unit], opaque: Sequence[Part], shared: Libraries) -> Options:
         """The choices for this program: from the environment, its units' compilers, and what opaque objects need."""
         default = "trap" if all(ask(c).takes_traps for c in {u.compiler for u in units}) else "flag"
         return Options(
             scheme=_choice("UPSTARE_SCHEME", SCHEMES, default),
             placement=_choice("UPSTARE_POINTS", PLACEMENTS, "default"),
-            outside=frozenset(self.outside(opaque)),
+            outside=frozenset(self.outside(opaque) | shared.exported),
         )
 
     def outside(self, opaque: Sequence[Part]) -> set[str]:
@@ -229,13 +244,13 @@ class _Link:
         exported = {s.name for s in self.first.symbols(".dynsym") if s.defined}
         return exported | {s.name for p in opaque for s in p.symbols()}
 
-    def libraries(self, files: Sequence[Input]) -> list[str]:
+    def libraries(self, files: Sequence[Input], taken: Libraries) -> list[str]:
         """The arguments that a patch of this program needs to link with the same shared libraries.
 
         Static libraries are left out: their code and data are in the program, a patch must not bring its own.
         """
         static = {id(f.token) for f in files if f.kind == "archive"}
-        shared = {id(f.token): f.path for f in files if f.kind == "shared"}
+        shared = {id(f.token): f for f in files if f.kind == "shared"}
         words: list[str] = []
         rpath = False
         for token in self.command.tokens:
@@ -244,10 +259,12 @@ class _Link:
                 rpath = False
             elif id(token) in static:
                 continue
+            elif id(token) in shared and (library := taken.at(shared[id(token)])) is not None:
+                words += taken.arguments(library)
             elif token.kind == args.LIBRARY:
                 words.append(f"-l{token.value}")
             elif id(token) in shared:
-                words.append(str(shared[id(token)].absolute()))
+                words.append(str(shared[id(token)].path.absolute()))
             elif token.words[0] == "-Xlinker" and token.value.lstrip("-") in ("rpath", "rpath-link"):
                 words += token.words
                 rpath = True
@@ -276,7 +293,9 @@ class _Link:
                 process.check(["objcopy", *words, str(copy)], f"let {part.name} call the current version")
                 part.data, file.changed = copy.read_bytes(), True
 
-    def second_link(self, files: Sequence[Input], sources: dict[int, Unit], image: Image, work: Path) -> list[str]:
+    def second_link(
+        self, files: Sequence[Input], sources: dict[int, Unit], shared: Libraries, image: Image, work: Path
+    ) -> list[str]:
         """The command line again, with transformed objects in the place of units."""
         at = {id(f.token): f for f in files}
         dropped = (args.OUTPUT, args.DEPENDENCIES, args.LANGUAGE, args.PREPROCESS, args.WARN, args.SIDE, args.STRIP)
@@ -296,6 +315,10 @@ class _Link:
             file_here = at.get(id(token))
             if id(token) in sources:
                 words += transformed([sources[id(token)].digest])
+            elif file_here is not None and (library := shared.at(file_here)) is not None:
+                for member in library.family():
+                    words += transformed(member.digests)
+                words += shared.arguments(library)
             elif file_here is None or file_here.kind in ("shared", "other"):
                 words += token.words if token.kind not in dropped else ()
             elif file_here.kind == "object":
@@ -325,19 +348,20 @@ class _Link:
         elf.write_archive(path, [elf.Member(f"{number}.o", part.data) for number, part in enumerate(rest)])
         return [str(path)]
 
-    def exports(self, opaque: Sequence[Part], image: Image, work: Path) -> list[str]:
-        """The arguments that let a patch find what it shares with the program.
+    def exports(self, opaque: Sequence[Part], shared: Libraries, image: Image, work: Path) -> list[str]:
+        """The arguments that let a patch find what it shares with the program, and others what its libraries export.
 
-        Besides what the transform lists these are the functions and variables of opaque objects that units refer to:
-        the code of a patch must find the program's own.
+        Besides what the transform lists the first are the functions and variables of opaque objects that units refer
+        to: the code of a patch must find the program's own.
         """
         defined = {s.name for p in opaque for s in p.symbols() if s.defined}
         wanted: set[str] = set()
         for path in [*image.objects.values(), *image.extra_objects] if defined else []:
             wanted |= {s.name for s in elf.read(path).symbols() if not s.local and not s.defined}
         lists = [image.dynamic_list]
-        if defined & wanted:
-            lists.append("{\n" + "".join(f'  "{name}";\n' for name in sorted(defined & wanted)) + "};\n")
+        names = sorted((defined & wanted) | shared.exported)
+        if names:
+            lists.append("{\n" + "".join(f'  "{name}";\n' for name in names) + "};\n")
         words: list[str] = []
         for number, text in enumerate(lists):
             file = work / f"exports{number}.list"
@@ -387,21 +411,11 @@ def _warn(output: Path, flags: Sequence[str]) -> None:
 def _carry_units(command: Command, compiler: Sequence[str], output: Path) -> None:
     """The output of a link with -r holds the units of everything in it, and a mark if there is other code, too."""
     result = elf.read(output)
-    records: list[bytes] = []
-    for source in command.c_sources:
-        child = embed.start_preprocessor(command, source, compiler)
-        text = embed.source_text(source, child, child.wait() if child is not None else 0)
-        records.append(embed.encode(source.value, command.recompile_flags(), compiler, text))
+    records = embed.records_of_sources(command, compiler)
     present = result.section(elf.SECTION_UNIT) or b""
     if not present and not records:
         return
-    names = {s.name for s in result.symbols() if s.defined and not s.local}
-    for file in inputs.collect(command, compiler):
-        for part in file.parts:
-            defined = {s.name for s in part.symbols() if s.defined}
-            if not part.units and (file.kind == "object" or (defined and defined <= names)):
-                records.append(embed.opaque_record())
-    if any(t.language not in (None, args.C, args.C_PREPROCESSED) for t in command.inputs):
+    if inputs.opaque_parts(command, inputs.collect(command, compiler), result):
         records.append(embed.opaque_record())
     if records:
         elf.add_sections(output, {elf.SECTION_UNIT: present + b"".join(records)})

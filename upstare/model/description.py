@@ -179,6 +179,16 @@ class OpaqueCall:
 
 
 @dataclass
+class Library:
+    """A shared library that the program is linked with."""
+
+    name: str  # by which it is loaded
+    versioned: bool  # its units are part of the program; if not, it is opaque
+    units: int = 0  # 0: it was not built by upstare cc
+    digest: str = ""  # 64 hex digits: of an opaque library's code and data, if it was built by upstare cc
+
+
+@dataclass
 class UnitInfo:
     """One translation unit: enough to build it again."""
 
@@ -210,6 +220,7 @@ class Description:
     opaque_calls: list[OpaqueCall] = field(default_factory=list)
     sources: str = ""  # 64 hex digits: of all that the build was made of, and of the release of UpStare
     refusals: list[str] = field(default_factory=list)  # file:line: reason, one per function that is pinned
+    libraries: list[Library] = field(default_factory=list)
     outside: list[str] = field(default_factory=list)  # functions and variables that code without a unit may use by name
 
 
@@ -224,7 +235,7 @@ def to_json(description: Description) -> bytes:
 
 def from_json(data: bytes) -> Description:
     """The description read back from :func:`to_json`."""
-    raw = json.loads(data)
+    raw = {"libraries": [], **json.loads(data)}
     raw["units"] = [UnitInfo(**{**u, "blob": tuple(u["blob"])}) for u in raw["units"]]
     raw["types"] = {k: Type(**{**t, "fields": [Field(**f) for f in t["fields"]]}) for k, t in raw["types"].items()}
     raw["functions"] = [
@@ -237,6 +248,7 @@ def from_json(data: bytes) -> Description:
         ("pointer_sources", PointerSource),
         ("bounded_loops", Loop),
         ("opaque_calls", OpaqueCall),
+        ("libraries", Library),
     ):
         raw[key] = [_revive(cls, item) for item in raw[key]]
     return Description(**raw)

@@ -47,6 +47,7 @@ def make_patch(
     )
     report, forward, backward = propose(before.description, after.description, decided, user)
     _note_initials(report, before, after)
+    report.warnings += changed_libraries(before.description, after.description)
     if not report.possible:
         return report
     with Scratch() as scratch:
@@ -79,6 +80,20 @@ def _note_initials(report: PatchReport, old: Executable, new: Executable) -> Non
                 at(both[symbol]),
             )
         )
+
+
+def changed_libraries(old: Description, new: Description) -> list[Finding]:
+    """What is said of opaque libraries of the program's own that are others now: an update leaves them alone."""
+    known = {library.name: library.digest for library in old.libraries if library.digest}
+    return [
+        Finding(
+            library.name,
+            "the library is opaque and differs: a running process keeps the one that it has loaded",
+            hint="build both versions with UPSTARE_LIBRARIES=versioned to update it with the program",
+        )
+        for library in new.libraries
+        if library.digest != known.get(library.name, library.digest)
+    ]
 
 
 def read_executable(path: Path) -> Executable:
@@ -118,7 +133,16 @@ def verify_pair(old: Executable, new: Executable) -> None:
     """Raises UpstareError if there cannot be a patch from one to the other."""
     if old.description.sources == new.description.sources:
         same = f"{old.path} and {new.path} have the same sources: nothing changed"
-        raise UpstareError(same, exit_code=EXIT_UNCHANGED)
+        stay = changed_libraries(old.description, new.description)
+        raise UpstareError("; ".join([same, *(f.sentence() for f in stay)]), exit_code=EXIT_UNCHANGED)
+    versioned = {library.name: library.versioned for library in old.description.libraries}
+    for library in new.description.libraries:
+        if versioned.get(library.name, library.versioned) != library.versioned:
+            ours, theirs = ("opaque", "versioned") if library.versioned else ("versioned", "opaque")
+            raise NotUpdatable(
+                f"{library.name} is {ours} in {old.path} and {theirs} in {new.path}: there would be two of its state",
+                hint="build both with the same UPSTARE_LIBRARIES",
+            )
     if old.description.scheme != new.description.scheme:
         raise UpstareError(
             f"{old.path} was built with the scheme '{old.description.scheme}', {new.path} with "

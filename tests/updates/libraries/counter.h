@@ -1,0 +1,1 @@
+_Noreturn void count_for_ever(int (*weigh)(int));

@@ -1,0 +1,2 @@
+void log_line(const char *what, long number);
+long log_lines(void);

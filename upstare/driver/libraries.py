@@ -1,0 +1,416 @@
+"""Shared libraries of a program's own: what one says of itself, and how it becomes part of an updateable program.
+
+``upstare cc -shared`` leaves the units of a library in it (``.upstare.unit``) and says beside them, in
+``.upstare.library`` (JSON, not loaded), where the linker found what it needs, and why it cannot be taken apart if so.
+A program that is linked with it has it *opaque*, as any other library, or *versioned*: then its units are transformed
+with those of the program, as if its objects had been named in its place, and the file is not loaded any more.
+
+What a dynamic linker does and a static one does not is done here (order of constructors, what stays hidden), or is a
+reason to refuse.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from upstare.driver import args, elf, embed, inputs, process
+from upstare.driver.args import Command
+from upstare.driver.inputs import Input, Part
+from upstare.errors import NotUpdatable, UpstareError
+
+if TYPE_CHECKING:
+    from upstare.driver.elf import Elf
+    from upstare.model.description import Library as Described
+
+VARIABLE = "UPSTARE_LIBRARIES"
+VERSIONED, OPAQUE = "versioned", "opaque"
+
+# Options of the linker after which a library is more than its objects, one after the other.
+_MORE_THAN_OBJECTS = (
+    "--wrap", "--defsym", "-T", "--script", "-init", "-fini", "-e", "--entry", "-R", "--just-symbols", "-F", "--filter",
+    "-f", "--auxiliary", "-nostartfiles", "-nostdlib", "initfirst", "interpose",
+)  # fmt: skip
+
+# The compiler gives 101 and more to constructors of the user, and no number to most.
+_PRIORITIES = range(1, 101)
+_NO_PRIORITY = 1 << 16
+_ARRAY = re.compile(r"\.(init|fini)_array(?:\.(\d+))?$")
+
+
+@dataclass(eq=False)
+class Library:
+    """A shared library on its way into a program.
+
+    Attributes:
+        name: by which programs load it.
+        path: the file.
+        file: its contents.
+        record: what it says of itself; None if it was not linked by ``upstare cc``.
+        libraries: those of the program's own that it needs and that are taken into the program, too.
+    """
+
+    name: str
+    path: Path
+    file: Elf
+    record: Record | None
+    libraries: list[Library] = field(default_factory=list)
+
+    @property
+    def units(self) -> bytes:
+        """The records of its units."""
+        return self.file.section(elf.SECTION_UNIT) or b""
+
+    @property
+    def digests(self) -> list[str]:
+        """The digests of its units."""
+        return embed.digests(self.units, str(self.path))
+
+    @property
+    def exported(self) -> set[str]:
+        """The functions and variables that others see."""
+        return {s.name for s in self.file.symbols(".dynsym") if s.defined and not s.local}
+
+    @property
+    def needed(self) -> list[str]:
+        """The names of the libraries that it is linked with."""
+        return self.file.dynamic(elf.DT_NEEDED)
+
+    @property
+    def known_as(self) -> set[str]:
+        """What a person may call it: as the linker does, by its file's name, or by the name that programs know."""
+        names = {self.name, self.path.name}
+        return names | {n[3:].partition(".so")[0] for n in names if n.startswith("lib")}
+
+    def family(self) -> Iterator[Library]:
+        """The library and those that it brings into the program."""
+        yield self
+        for other in self.libraries:
+            yield from other.family()
+
+    def describe(self, versioned: bool) -> Described:
+        """What the version description says of it."""
+        from upstare.model.description import Library as Described
+
+        units = len(self.digests)
+        return Described(self.name, versioned, units, elf.code_digest(self.file) if units and not versioned else "")
+
+
+@dataclass
+class Record:
+    """What a library that ``upstare cc`` linked says of itself.
+
+    Attributes:
+        needed: files by the names under which it needs them.
+        directories: where its linker looked for libraries.
+        obstacle: why it cannot be taken apart, or None.
+    """
+
+    needed: dict[str, str]
+    directories: list[str]
+    obstacle: str | None
+
+    def encode(self) -> bytes:
+        """The contents of the section."""
+        return json.dumps(vars(self), sort_keys=True).encode()
+
+    @classmethod
+    def decode(cls, data: bytes, name: str) -> Record:
+        """What :meth:`encode` wrote. Raises UpstareError if it is something else; ``name`` is that of the file."""
+        try:
+            return cls(**json.loads(data))
+        except (ValueError, TypeError) as error:
+            raise UpstareError(f"what {name} says of itself is damaged: {error}") from error
+
+
+def describe(command: Command, compiler: Sequence[str], output: Path) -> None:
+    """A shared library that was just linked holds all of its units and its record; one without units stays as it is."""
+    with output.open("rb") as file:
+        start = file.read(5)
+    if not elf.is_elf(start) or start[4] != elf.CLASS_64:
+        return  # nothing that a program could take in
+    library = elf.read(output)
+    units = embed.records_of_sources(command, compiler)
+    present = library.section(elf.SECTION_UNIT) or b""
+    if not present and not units:
+        return
+    found: list[Input] = []
+    try:
+        found = inputs.collect(command, compiler)
+        obstacle = _obstacle(command, inputs.opaque_parts(command, found, library))
+    except NotUpdatable as error:
+        obstacle = str(error)
+    shared = {_name(elf.read(f.path), f): str(f.path.absolute()) for f in found if f.kind == "shared"}
+    directories = [os.path.abspath(d) for d in inputs.search_directories(command)]
+    record = Record({n: shared[n] for n in library.dynamic(elf.DT_NEEDED) if n in shared}, directories, obstacle)
+    sections = {elf.SECTION_UNIT: present + b"".join(units)} if units else {}
+    elf.add_sections(output, {**sections, elf.SECTION_LIBRARY: record.encode()})
+
+
+def _obstacle(command: Command, opaque: Sequence[str]) -> str | None:
+    if opaque:
+        return f"it holds code that was not compiled by upstare cc as C ({', '.join(opaque[:3])})"
+    for token in command.tokens:
+        if token.kind == args.LINK:
+            option = token.value if token.words[0] in ("-Xlinker", "-z") else token.words[0]
+            if option.partition("=")[0] in _MORE_THAN_OBJECTS:
+                return f"it was linked with {option}"
+    return None
+
+
+class Libraries:
+    """The shared libraries that a program is linked with, and which of them it takes in.
+
+    Args:
+        output: the program, for messages.
+        needed: the names of the libraries that the plain link gave it.
+        files: what is on its command line.
+        directories: of -L.
+
+    Raises:
+        NotUpdatable: a library that is to be versioned cannot be.
+    """
+
+    def __init__(self, output: Path, needed: Sequence[str], files: Sequence[Input], directories: Sequence[str]) -> None:
+        self.output = output
+        self.directories = directories
+        self.needed = needed
+        shared = [f for f in files if f.kind == "shared"]
+        self._known: dict[str, Library] = {}
+        self.of_input: dict[int, Library] = {}
+        for file in shared:
+            name = _name(elf.read(file.path), file)
+            self.of_input[id(file)] = self._known.setdefault(name, self._library(name, file.path))
+        self.taken: list[Library] = []  # in the order in which their constructors run
+        self.opaque: list[str] = []
+        self._visited: set[str] = set()
+        for name in reversed(needed):
+            self._visit(name, self._known.get(name))
+        self._verify_alone()
+
+    def _library(self, name: str, path: Path) -> Library:
+        file = elf.read(path)
+        section = file.section(elf.SECTION_LIBRARY)
+        return Library(name, path, file, Record.decode(section, str(path)) if section is not None else None)
+
+    def _visit(self, name: str, library: Library | None) -> None:
+        """The library is taken in, or opaque; so is what one that is taken in needs."""
+        if name in self._visited:  # or on the way: libraries may need one another
+            return
+        self._visited.add(name)
+        if library is None or not self._wanted(library):
+            self.opaque.append(name)
+            return
+        self._verify(library)
+        assert library.record is not None
+        for other in reversed(library.needed):
+            path = library.record.needed.get(other)
+            if other not in self._known and path is not None and os.path.isfile(path):
+                self._known[other] = self._library(other, Path(path))
+            self._visit(other, self._known.get(other))
+            if self._known.get(other) in self.taken:
+                library.libraries.append(self._known[other])
+        self.taken.append(library)
+
+    def _wanted(self, library: Library) -> bool:
+        choice = os.environ.get(VARIABLE) or OPAQUE
+        if choice in (VERSIONED, OPAQUE):
+            return choice == VERSIONED and bool(library.units)
+        return not library.known_as.isdisjoint(choice.split(","))
+
+    def _verify(self, library: Library) -> None:
+        """Raises NotUpdatable for a library that cannot be taken apart."""
+        reason = library.record.obstacle if library.record is not None else "it was not linked by upstare cc"
+        if not library.units:
+            reason = "it was not built by upstare cc"
+        if reason is not None:
+            raise self._refusal(library, reason)
+
+    def _refusal(self, library: Library, reason: str) -> NotUpdatable:
+        return NotUpdatable(
+            f"{library.path} cannot be versioned with {self.output}: {reason}",
+            hint=f"mend that, or leave it opaque ({VARIABLE} names those that are to be versioned, or says {OPAQUE})",
+        )
+
+    def _verify_alone(self) -> None:
+        """Raises NotUpdatable where an opaque library would load one that is taken in: there would be two of it."""
+        taken = {library.name: library for library in self.taken}
+        work = [self._known[name] for name in self.opaque if name in self._known]
+        seen = {library.name for library in work}
+        for library in work:
+            for name in library.needed:
+                if name in taken:
+                    reason = f"{library.path} is opaque and needs it, so there would be two of it"
+                    raise self._refusal(taken[name], reason)
+                path = self._find(name, library) if name not in seen else None
+                if path is not None:
+                    seen.add(name)
+                    work.append(self._library(name, path))
+
+    def _find(self, name: str, user: Library) -> Path | None:
+        if name in self._known:
+            return self._known[name].path
+        places = [user.path.parent / name, *(Path(d, name) for d in self.directories)]
+        if user.record is not None and name in user.record.needed:
+            places.insert(0, Path(user.record.needed[name]))
+        return next((p for p in places if p.is_file()), None)
+
+    # ---- units -------------------------------------------------------------------------------------------------------
+
+    @property
+    def exported(self) -> set[str]:
+        """What the libraries that are taken in let others see: so does the program in their place."""
+        return set().union(*(library.exported for library in self.taken))
+
+    def verify_units(self, others: Iterable[str], paths: Mapping[str, str]) -> None:
+        """Raises NotUpdatable for a unit that is in two of them: the program (``others``) and the libraries.
+
+        ``paths`` are those of the units, by digest.
+        """
+        owner = dict.fromkeys(others, str(self.output))
+        for library in self.taken:
+            for digest in set(library.digests):
+                if digest in owner:
+                    raise self._refusal(library, f"{paths[digest]} is in it and in {owner[digest]}")
+                owner[digest] = str(library.path)
+
+    def prepare(self, objects: dict[str, Path], opaque: Sequence[Part], work: Path) -> None:
+        """The transformed objects of the libraries become what a static linker makes the same program of.
+
+        Raises:
+            NotUpdatable: the names of the library and of the rest of the program would meet.
+        """
+        if not self.taken:
+            return
+        names = {digest: _Names.of(elf.read(path).symbols()) for digest, path in objects.items()}
+        self._verify_names(names, [_Names.of(iter(part.symbols())) for part in opaque])
+        arrays = self._arrays(objects)
+        for library in self.taken:
+            for digest in library.digests:
+                copy = work / f"library-{digest[:16]}.o"
+                words = [w for old, new in arrays[digest].items() for w in ("--rename-section", f"{old}={new}")]
+                process.check(["objcopy", *words, str(objects[digest]), str(copy)], f"prepare a unit of {library.path}")
+                elf.hide(copy, names[digest].defined - library.exported)
+                objects[digest] = copy
+
+    def _verify_names(self, names: Mapping[str, _Names], opaque: Sequence[_Names]) -> None:
+        earlier: set[str] = set()  # of opaque libraries in front of it
+        before = {}
+        for found in self.of_input.values():
+            before[found.name] = set(earlier)
+            earlier |= found.exported if found not in self.taken else set()
+        for library in self.taken:
+            own = set(library.digests)
+            inside = set().union(*(names[d].defined for d in own))
+            outside = _Names.join([*(n for d, n in names.items() if d not in own), *opaque])
+            if versions := sorted(n for n in inside if "@" in n):
+                raise self._refusal(library, f"it has symbol versions ({versions[0]})")
+            public = inside & library.exported
+            for name in sorted(public & (outside.defined | before.get(library.name, set()))):
+                raise self._refusal(library, f"it defines {name}, and so does another part of the program")
+            for name in sorted((inside - public) & (outside.defined | outside.wanted)):
+                raise self._refusal(library, f"its {name} is private, and the program has or wants another one")
+
+    def _arrays(self, objects: Mapping[str, Path]) -> dict[str, dict[str, str]]:
+        """New names, by the digest of the unit, for the sections that list constructors and destructors.
+
+        A dynamic linker runs those of a library before those of the program, and of the library that others need first.
+        """
+        found = {
+            digest: [(number, m) for s in elf.read(objects[digest]).sections if (m := _ARRAY.match(s.name))]
+            for number, library in enumerate(self.taken)
+            for digest in library.digests
+        }
+        places = sorted({(number, int(m[2] or _NO_PRIORITY)) for rows in found.values() for number, m in rows})
+        if len(places) > len(_PRIORITIES):
+            raise NotUpdatable(f"the versioned libraries of {self.output} have constructors of too many priorities")
+        priority = dict(zip(places, _PRIORITIES, strict=False))
+        return {
+            digest: {m[0]: f".{m[1]}_array.{priority[number, int(m[2] or _NO_PRIORITY)]:05}" for number, m in rows}
+            for digest, rows in found.items()
+        }
+
+    # ---- the second link ---------------------------------------------------------------------------------------------
+
+    def at(self, file: Input) -> Library | None:
+        """The library that is taken in at the place of this file."""
+        library = self.of_input.get(id(file))
+        return library if library in self.taken else None
+
+    def arguments(self, library: Library) -> list[str]:
+        """The arguments that bring what a library that is taken in needs besides, and where it is when it is loaded."""
+        assert library.record is not None
+        words: list[str] = []
+        for name in library.needed:
+            if name in self.needed or name.startswith("ld-linux"):
+                continue
+            if self._known.get(name) not in self.taken:
+                directory, file = os.path.split(library.record.needed.get(name, name))
+                words += [*([f"-L{directory}"] if directory else []), f"-l:{file}"]
+        for other in library.libraries:
+            words += self.arguments(other)
+        if words:
+            words = ["-Wl,--push-state,--no-as-needed", *words, "-Wl,--pop-state"]
+            words += [f"-Wl,-rpath,{d}" for d in self._run_path(library)]
+        return [*(f"-L{d}" for d in library.record.directories if words), *words]
+
+    def _run_path(self, library: Library) -> Iterator[str]:
+        for entry in ":".join(library.file.dynamic(elf.DT_RPATH, elf.DT_RUNPATH)).split(":"):
+            if "$" in entry:
+                reason = f"it finds what it needs by {entry}, which means something else in the program"
+                raise self._refusal(library, reason + "; link the program with what it needs, too")
+            if entry:
+                yield entry
+
+    def describe(self) -> list[Described]:
+        """All of them for the version description."""
+        from upstare.model.description import Library as Described
+
+        taken = [library.describe(versioned=True) for library in reversed(self.taken)]
+        known = [(name, self._known.get(name)) for name in reversed(self.opaque)]
+        return taken + [k.describe(versioned=False) if k is not None else Described(n, False) for n, k in known]
+
+
+@dataclass
+class _Names:
+    """Names as the user knows them that objects define, and that they want from elsewhere."""
+
+    defined: set[str]
+    wanted: set[str]
+
+    @classmethod
+    def of(cls, symbols: Iterator[elf.Symbol]) -> _Names:
+        result = cls(set(), set())
+        for symbol in symbols:
+            name = _plain(symbol.name)
+            if not symbol.local and name is not None:
+                (result.defined if symbol.defined else result.wanted).add(name)
+        return result
+
+    @classmethod
+    def join(cls, parts: Sequence[_Names]) -> _Names:
+        return cls(set().union(*(p.defined for p in parts)), set().union(*(p.wanted for p in parts)))
+
+
+def _plain(symbol: str) -> str | None:
+    """What the user calls a symbol of a transformed object; None for one that no other unit can mean.
+
+    An external variable is up$HASH$NAME there, and a function whose address is used upe$NAME.
+    """
+    match symbol.split("$"):
+        case ["up", _, name] | ["upe", name]:
+            return name
+    return None if symbol.startswith(elf.SHARED_NAMES) else symbol
+
+
+def _name(file: Elf, found: Input) -> str:
+    """The name under which a program that is linked with the file needs it."""
+    names = file.dynamic(elf.DT_SONAME)
+    if names:
+        return names[0]
+    return found.path.name if found.token.kind == args.LIBRARY else found.token.value
