@@ -6,6 +6,8 @@
 
 #include "runtime.h"
 
+#pragma GCC visibility push(hidden)
+
 /* The word is in this file from now on, until it is closed. False: the file is not fit for that. */
 bool ups_ballot_open(int fd);
 void ups_ballot_close(void);
@@ -13,5 +15,7 @@ bool ups_ballot_decided(void);
 
 /* Decide, unless it is decided. True: what holds for all is to commit. */
 bool ups_ballot_cast(bool commit);
+
+#pragma GCC visibility pop
 
 #endif

@@ -19,7 +19,7 @@ _Static_assert(offsetof(struct ups_thread, unrolling) == 0, "arch/x86_64/stack.S
 _Static_assert(offsetof(struct ups_thread, scratch_high) == 8, "arch/x86_64/stack.S");
 _Static_assert(offsetof(struct ups_thread, base_sp) == 16, "arch/x86_64/stack.S");
 
-_Thread_local struct ups_thread *ups_self __attribute__((tls_model("initial-exec")));
+_Thread_local struct ups_thread *ups_self __attribute__((tls_model("local-exec")));
 
 static main_function *program_main;
 

@@ -21,6 +21,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#pragma GCC visibility push(hidden)
+
 /* ---- For the core: handlers ---------------------------------------------------------------------------------------- */
 
 enum ups_place {
@@ -83,9 +85,14 @@ long ups_cp_syscall(const struct ups_cp *cp, long number, long a, long b, long c
 struct ups_handlers_run {
   volatile uint32_t any, interrupting;
 };
-extern __thread struct ups_handlers_run ups_handlers_run __attribute__((tls_model("initial-exec")));
+extern __thread struct ups_handlers_run ups_handlers_run __attribute__((tls_model("local-exec")));
 
 /* Left by ups_blocking_set_stop; cleared before each call in the region. */
-extern __thread volatile uint32_t ups_cp_place __attribute__((tls_model("initial-exec")));
+extern __thread volatile uint32_t ups_cp_place __attribute__((tls_model("local-exec")));
+
+/* Calls are described before they are issued: under the storm, and once threads are cancelled. */
+extern volatile uint32_t ups_quick_off;
+
+#pragma GCC visibility pop
 
 #endif

@@ -5,6 +5,8 @@
 #ifndef UPS_CORE_H
 #define UPS_CORE_H
 
+#pragma GCC visibility push(hidden)
+
 /* ---- memory.c: the runtime's own memory, time, futexes, signal masks ----------------------------------------------- */
 
 /* Zeroed pages, null: none left. All signals blocked, or a context that no handler of the runtime interrupts. any. */
@@ -86,7 +88,8 @@ bool ups_thread_scratch(struct ups_thread *self);
 /* Is this the thread of the record (and not a vfork child or a bare clone with its memory)? Own thread. */
 bool ups_thread_is_self(const struct ups_thread *self);
 
-int upstare_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument);
+UPS_PUBLIC int upstare_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *),
+                                      void *argument);
 
 /* ---- update/frames.c: taking down and building up --------------------------------------------------------------------------- */
 
@@ -249,5 +252,7 @@ bool ups_guest_runs(void); /* are we such an agent? any. */
 bool ups_guest_wait(_Atomic(uint32_t) *word, uint32_t value);
 void ups_guest_woken(const _Atomic(uint32_t) *word);
 void ups_guest_child(void); /* after fork, in the child */
+
+#pragma GCC visibility pop
 
 #endif

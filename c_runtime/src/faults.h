@@ -6,6 +6,8 @@
 
 #include "runtime.h"
 
+#pragma GCC visibility push(hidden)
+
 enum ups_step {
   UPS_STEP_LOAD = 1, /* before anything is loaded */
   UPS_STEP_LOADED,
@@ -27,5 +29,7 @@ void ups_fault_forget(void);
 
 /* True: the step is to fail. Called by the agent, and only during an update. */
 bool ups_fault(enum ups_step step);
+
+#pragma GCC visibility pop
 
 #endif

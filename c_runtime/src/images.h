@@ -7,6 +7,8 @@
 #ifndef UPS_IMAGES_H
 #define UPS_IMAGES_H
 
+#pragma GCC visibility push(hidden)
+
 /* A table, checked once (ups_table_open): every index and offset in it is in bounds, every array is in order. */
 struct ups_table {
   const struct upstare_table *header;
@@ -77,5 +79,7 @@ const unsigned char *ups_elf_section(const struct ups_elf *elf, const char *name
 
 /* Name of the function that holds the link-time address in .symtab (else .dynsym); null: none. any. */
 const char *ups_elf_symbol(const struct ups_elf *elf, uint64_t address, bool function);
+
+#pragma GCC visibility pop
 
 #endif

@@ -176,7 +176,7 @@ struct ups_thread {
 };
 
 /* The calling thread's record; null in threads that the runtime did not create (and in the agent). any. */
-extern _Thread_local struct ups_thread *ups_self __attribute__((tls_model("initial-exec")));
+extern _Thread_local struct ups_thread *ups_self __attribute__((tls_model("local-exec")));
 
 /* ---- Blocking calls (implemented by the files of blocking calls) ---------------------------------------------------
  *
@@ -215,7 +215,11 @@ unsigned char *ups_frame_push(uint64_t function, uint32_t point, uint32_t size);
 #include "core.h" /* the parts of the core */
 #include "images.h"
 
+#pragma GCC visibility push(hidden)
+
 /* The runtime never ends the program, never writes for it, never takes its memory. */
 #pragma GCC poison exit abort _exit _Exit printf fprintf puts perror assert malloc calloc realloc free
+
+#pragma GCC visibility pop
 
 #endif

@@ -45,7 +45,7 @@ void ups_signals_filter(sigset_t *set) {
 }
 
 /* The program believes that SIGTRAP is blocked in this thread. */
-static __thread volatile bool trap_blocked __attribute__((tls_model("initial-exec")));
+static __thread volatile bool trap_blocked __attribute__((tls_model("local-exec")));
 
 int upstare_pthread_sigmask(int how, const sigset_t *restrict set, sigset_t *restrict old) {
   bool was_blocked = trap_blocked;

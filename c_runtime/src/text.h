@@ -6,6 +6,8 @@
 
 #include "runtime.h"
 
+#pragma GCC visibility push(hidden)
+
 struct ups_text {
   char *bytes; /* NUL-terminated; null: empty */
   size_t length, room;
@@ -19,5 +21,7 @@ void ups_text_add(struct ups_text *text, const char *format, ...) __attribute__(
 void ups_text_append(struct ups_text *text, const char *bytes, size_t count);
 void ups_text_quote(struct ups_text *text, const char *string); /* a JSON string */
 void ups_text_hex(struct ups_text *text, const uint8_t *bytes, size_t count);
+
+#pragma GCC visibility pop
 
 #endif

@@ -7,6 +7,8 @@
 #include "runtime.h"
 #include "text.h"
 
+#pragma GCC visibility push(hidden)
+
 /* ---- halt.c: the agent's side of a stop --------------------------------------------------------------------------------- */
 
 enum ups_halt_result { UPS_HALT_DONE, UPS_HALT_TIMED_OUT, UPS_HALT_CALLED_OFF, UPS_HALT_REFUSED };
@@ -114,5 +116,7 @@ bool ups_update_prepared(void);
 void ups_update_look(void); /* PREPARED: has another process decided? Then so it is here */
 void ups_update_child(void); /* this is a fork: what its parent was doing does not count */
 void ups_update_glance(uint64_t deadline_us, struct ups_report *report); /* stops, looks, lets go. IDLE only. */
+
+#pragma GCC visibility pop
 
 #endif

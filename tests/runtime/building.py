@@ -45,7 +45,8 @@ def run(command: Sequence[str | Path], deadline: float = 120.0) -> str:
 def runtime_object(directory: Path, flags: Sequence[str] = ()) -> Path:
     """The runtime as one object, warnings being errors."""
     objects: list[Path] = []
-    common = ["-std=gnu11", "-O2", "-g", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror", *flags]
+    common = ["-std=gnu11", "-O2", "-g", "-fPIC", "-fvisibility=hidden", "-mno-red-zone", *flags]
+    common += ["-Wall", "-Wextra", "-Werror"]
     for source in sorted([*RUNTIME.glob("src/**/*.c"), *RUNTIME.glob("arch/x86_64/*.S")]):
         out = directory / f"{len(objects)}-{source.stem}.o"
         includes = [f"-I{RUNTIME / name}" for name in ("include", "src", "arch/x86_64")]

@@ -76,7 +76,7 @@ def compile_calls(directory: Path, *more: str) -> Calls:
     (directory / "redirects.h").write_text(redirects(redirected()))
     sources = [*(RUNTIME / "src/blocking").glob("*.c"), RUNTIME / "src/signals.c", HERE / "core.c"]
     includes = [f"-I{RUNTIME / 'include'}", f"-I{RUNTIME / 'src'}", f"-I{HERE}"]
-    strict = ["-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror"]
+    strict = ["-fPIC", "-fvisibility=hidden", "-mno-red-zone", "-Wall", "-Wextra", "-Werror"]
     objects = []
     for source in [*sources, RUNTIME / "arch/x86_64/cp.S"]:
         objects.append(directory / f"{source.stem}.o")

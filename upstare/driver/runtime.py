@@ -29,8 +29,8 @@ JUMPS = tuple(f"__wrap_{name}" for name in _LONGJMP)
 WRAP_JUMPS = tuple(f"-Wl,--wrap={name}" for name in _LONGJMP)
 
 FLAGS = (
-    "-std=gnu11 -D_GNU_SOURCE= -O2 -g0 -fPIC -fvisibility=hidden -fno-stack-protector -fasynchronous-unwind-tables "
-    "-fcf-protection=none -fno-lto -Wall -Wextra"
+    "-std=gnu11 -D_GNU_SOURCE= -O2 -g0 -fPIC -fvisibility=hidden -mno-red-zone -fno-stack-protector "
+    "-fasynchronous-unwind-tables -fcf-protection=none -fno-lto -Wall -Wextra"
 ).split()
 
 

@@ -43,9 +43,8 @@ ups_cp_stop:
         .size   ups_cp_syscall, . - ups_cp_syscall
 
 /*
- * long ups_cp_quick(long a, long b, long c, long d, long e, long f, long number, const volatile uint32_t *stop);
- *
- * The same with one test, for the first issue of a call: a handler that runs before it does not end it.
+ * The same with one test, for the first issue of a call: a handler that runs before it does not end it. The number is in
+ * rax and the arguments are where the kernel wants them; rcx points to what is tested. See quick.h.
  */
         .globl  ups_cp_quick, ups_cp_quick_begin, ups_cp_quick_end
         .hidden ups_cp_quick, ups_cp_quick_begin, ups_cp_quick_end
@@ -53,9 +52,6 @@ ups_cp_stop:
         .p2align 4
 ups_cp_quick:
         .cfi_startproc
-        movq    %rcx, %r10
-        movq    8(%rsp), %rax
-        movq    16(%rsp), %rcx
 ups_cp_quick_begin:
         cmpl    $0, (%rcx)
         jne     ups_cp_stop

@@ -54,8 +54,10 @@ static const struct {
     [UPS_OP_SENDFILE] = {"sendfile", ups_run_sendfile, 4, false},
 };
 
-__thread struct ups_handlers_run ups_handlers_run __attribute__((tls_model("initial-exec")));
-__thread volatile uint32_t ups_cp_place __attribute__((tls_model("initial-exec")));
+__thread struct ups_handlers_run ups_handlers_run __attribute__((tls_model("local-exec")));
+__thread volatile uint32_t ups_cp_place __attribute__((tls_model("local-exec")));
+
+volatile uint32_t ups_quick_off;
 
 /* For threads that are not ours, and for calls that no handler ends. */
 static const volatile uint32_t never;

@@ -20,6 +20,8 @@
 
 #include "../blocking.h"
 
+#pragma GCC visibility push(hidden)
+
 /* The functions that transformed code calls. */
 #define UPS_EXPORT __attribute__((visibility("default")))
 
@@ -195,5 +197,7 @@ ups_run ups_run_read, ups_run_write, ups_run_readv, ups_run_writev, ups_run_recv
 
 /* mutex.c: for the condition variables. 0, -errno, or UPS_CP_UNROLLED. `call` is UPS_INSENSITIVE. */
 long ups_mutex_lock_for(struct ups_call *call, pthread_mutex_t *mutex);
+
+#pragma GCC visibility pop
 
 #endif

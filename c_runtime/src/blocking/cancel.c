@@ -16,6 +16,7 @@ volatile uint32_t ups_cancel_used;
 UPS_EXPORT __typeof__(pthread_cancel) upstare_pthread_cancel;
 
 int upstare_pthread_cancel(pthread_t thread) {
+  ups_quick_off = 1;
   __atomic_store_n(&ups_cancel_used, 1, __ATOMIC_SEQ_CST); /* before the look at the attention word in the region */
   int error = pthread_cancel(thread);
   const volatile int *word = ups_thread_id_word(thread);

@@ -120,14 +120,10 @@ long ups_run_epoll_wait(struct ups_call *call) { return wait_events(call, SYS_ep
 
 long ups_run_epoll_pwait(struct ups_call *call) { return wait_events(call, SYS_epoll_pwait); }
 
-int upstare_poll(struct pollfd *descriptors, nfds_t count, int timeout) {
-  struct ups_quick quick;
-  bool tried = ups_quick_possible();
-  if (__builtin_expect(tried, 1)) {
-    long result = ups_quick_issue(&quick, SYS_poll, (long)descriptors, (long)count, timeout, 0, 0, 0);
-    if (__builtin_expect(result != UPS_CP_STOPPED, 1))
-      return (int)ups_call_return(result);
-  }
+UPS_SLOW int poll_on(struct pollfd *descriptors, nfds_t count, int timeout, const struct ups_quick *quick,
+                     long result) {
+  if (ups_quick_settle(result) != UPS_CP_STOPPED)
+    return (int)ups_call_return(result);
   struct ups_call call;
   ups_call_begin(&call, UPS_OP_POLL, UPS_INTERRUPTS);
   call.argument[0] = (long)descriptors;
@@ -135,8 +131,17 @@ int upstare_poll(struct pollfd *descriptors, nfds_t count, int timeout) {
   call.argument[2] = timeout;
   if (timeout > 0)
     set_timeout(&call, ups_time_of_ms(timeout));
-  call.state = tried;
-  return (int)(tried ? ups_quick_go_on(&call, &quick) : ups_call_run(&call));
+  call.state = quick != NULL;
+  return (int)ups_quick_run(&call, quick);
+}
+
+int upstare_poll(struct pollfd *descriptors, nfds_t count, int timeout) {
+  struct ups_quick quick;
+  if (__builtin_expect(!ups_quick_possible(), 0))
+    return poll_on(descriptors, count, timeout, NULL, UPS_CP_STOPPED);
+  long timeout_argument = ups_quick_int(timeout);
+  long result = ups_quick_issue(&quick, SYS_poll, (long)descriptors, (long)count, timeout_argument, 0, 0, 0);
+  return ups_quick_done(result) ? (int)result : poll_on(descriptors, count, (int)timeout_argument, &quick, result);
 }
 
 int upstare_ppoll(struct pollfd *descriptors, nfds_t count, const struct timespec *timeout, const sigset_t *mask) {
@@ -200,18 +205,28 @@ static void begin_events(struct ups_call *call, enum ups_op op, int fd, struct e
     set_timeout(call, ups_time_of_ms(timeout));
 }
 
-int upstare_epoll_wait(int fd, struct epoll_event *events, int count, int timeout) {
-  struct ups_quick quick;
-  bool tried = ups_quick_possible();
-  if (__builtin_expect(tried, 1)) {
-    long result = ups_quick_issue(&quick, SYS_epoll_wait, fd, (long)events, count, timeout, 0, 0);
-    if (__builtin_expect(result != UPS_CP_STOPPED, 1))
-      return (int)ups_call_return(result);
-  }
+UPS_SLOW int epoll_wait_on(int fd, struct epoll_event *events, int count, int timeout, const struct ups_quick *quick,
+                           long result) {
+  if (ups_quick_settle(result) != UPS_CP_STOPPED)
+    return (int)ups_call_return(result);
   struct ups_call call;
   begin_events(&call, UPS_OP_EPOLL_WAIT, fd, events, count, timeout);
-  call.state = tried;
-  return (int)(tried ? ups_quick_go_on(&call, &quick) : ups_call_run(&call));
+  call.state = quick != NULL;
+  return (int)ups_quick_run(&call, quick);
+}
+
+int upstare_epoll_wait(int fd, struct epoll_event *events, int count, int timeout) {
+  struct ups_quick quick;
+  if (__builtin_expect(!ups_quick_possible(), 0))
+    return epoll_wait_on(fd, events, count, timeout, NULL, UPS_CP_STOPPED);
+  long fd_argument = ups_quick_int(fd);
+  long count_argument = ups_quick_int(count);
+  long timeout_argument = ups_quick_int(timeout);
+  long result =
+      ups_quick_issue(&quick, SYS_epoll_wait, fd_argument, (long)events, count_argument, timeout_argument, 0, 0);
+  if (ups_quick_done(result))
+    return (int)result;
+  return epoll_wait_on((int)fd_argument, events, (int)count_argument, (int)timeout_argument, &quick, result);
 }
 
 int upstare_epoll_pwait(int fd, struct epoll_event *events, int count, int timeout, const sigset_t *mask) {

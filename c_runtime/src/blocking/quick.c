@@ -4,6 +4,8 @@
  * When the call began is known in ticks of the processor only, which cost nothing to read; how long they are is found
  * out when it is needed, from the time and the ticks since the program's start.
  */
+#include <x86intrin.h>
+
 #include "quick.h"
 
 #include "transfer.h"
@@ -35,7 +37,7 @@ static void begin_earlier(struct ups_call *call, const struct ups_quick *quick) 
   call->place = (uint8_t)ups_cp_place;
   call->seen_any = quick->seen_any;
   call->seen_interrupting = quick->seen_interrupting;
-  double until = seconds(call->until) - elapsed(quick->ticks);
+  double until = seconds(call->until) - elapsed((uint64_t)quick->ticks_high << 32 | quick->ticks_low);
   if (until > 0 && until < 1e9) { /* beyond that, nobody counts nanoseconds */
     call->until.tv_sec = (time_t)until;
     call->until.tv_nsec = (long)((until - (double)call->until.tv_sec) * 1e9);
@@ -54,7 +56,11 @@ long ups_quick_rest(struct ups_call *call, const struct ups_quick *quick, long r
   return ups_call_again(call);
 }
 
-void ups_quick_owed(struct ups_thread *self) {
-  self->owes_stop = false;
-  atomic_fetch_or(&self->attention, UPS_ATTENTION_STOP);
+long ups_quick_settle(long result) {
+  struct ups_thread *self = ups_self;
+  if (self && self->owes_stop && result != UPS_CP_STOPPED) {
+    self->owes_stop = false;
+    atomic_fetch_or(&self->attention, UPS_ATTENTION_STOP);
+  }
+  return result;
 }

@@ -101,46 +101,49 @@ long ups_run_recvmmsg(struct ups_call *call) {
   return ups_call_return(result);
 }
 
-ssize_t upstare_read(int fd, void *buffer, size_t size) {
-  struct ups_quick quick;
-  bool tried = ups_quick_possible();
-  if (__builtin_expect(tried, 1)) {
-    long result = ups_quick_issue(&quick, SYS_read, fd, (long)buffer, (long)size, 0, 0, 0);
-    if (__builtin_expect(result != UPS_CP_STOPPED, 1))
-      return ups_call_return(result);
-  }
+UPS_SLOW ssize_t read_on(int fd, void *buffer, size_t size, const struct ups_quick *quick, long result) {
+  if (ups_quick_settle(result) != UPS_CP_STOPPED)
+    return ups_call_return(result);
   struct ups_call call;
   ups_transfer_begin(&call, UPS_OP_READ, fd);
   call.argument[1] = (long)buffer;
   call.argument[2] = (long)size;
-  return tried ? ups_quick_go_on(&call, &quick) : ups_call_run(&call);
+  return ups_quick_run(&call, quick);
 }
 
-ssize_t upstare_readv(int fd, const struct iovec *vector, int count) {
+ssize_t upstare_read(int fd, void *buffer, size_t size) {
   struct ups_quick quick;
-  bool tried = ups_quick_possible();
-  if (__builtin_expect(tried, 1)) {
-    long result = ups_quick_issue(&quick, SYS_readv, fd, (long)vector, count, 0, 0, 0);
-    if (__builtin_expect(result != UPS_CP_STOPPED, 1))
-      return ups_call_return(result);
-  }
+  if (__builtin_expect(!ups_quick_possible(), 0))
+    return read_on(fd, buffer, size, NULL, UPS_CP_STOPPED);
+  long fd_argument = ups_quick_int(fd);
+  long result = ups_quick_issue(&quick, SYS_read, fd_argument, (long)buffer, (long)size, 0, 0, 0);
+  return ups_quick_done(result) ? result : read_on((int)fd_argument, buffer, size, &quick, result);
+}
+
+UPS_SLOW ssize_t readv_on(int fd, const struct iovec *vector, int count, const struct ups_quick *quick, long result) {
+  if (ups_quick_settle(result) != UPS_CP_STOPPED)
+    return ups_call_return(result);
   struct ups_call call;
   ups_transfer_begin(&call, UPS_OP_READV, fd);
   call.argument[1] = (long)vector;
   call.argument[2] = count;
-  return tried ? ups_quick_go_on(&call, &quick) : ups_call_run(&call);
+  return ups_quick_run(&call, quick);
 }
 
-ssize_t upstare_recvfrom(int fd, void *restrict buffer, size_t size, int flags, __SOCKADDR_ARG address,
-                         socklen_t *restrict length) {
+ssize_t upstare_readv(int fd, const struct iovec *vector, int count) {
   struct ups_quick quick;
-  bool tried = ups_quick_possible() && !waits_for_all(flags);
-  if (__builtin_expect(tried, 1)) {
-    long result = ups_quick_issue(&quick, SYS_recvfrom, fd, (long)buffer, (long)size, flags, (long)address.__sockaddr__,
-                                  (long)length);
-    if (__builtin_expect(result != UPS_CP_STOPPED, 1))
-      return ups_call_return(result);
-  }
+  if (__builtin_expect(!ups_quick_possible(), 0))
+    return readv_on(fd, vector, count, NULL, UPS_CP_STOPPED);
+  long fd_argument = ups_quick_int(fd);
+  long count_argument = ups_quick_int(count);
+  long result = ups_quick_issue(&quick, SYS_readv, fd_argument, (long)vector, count_argument, 0, 0, 0);
+  return ups_quick_done(result) ? result : readv_on((int)fd_argument, vector, (int)count_argument, &quick, result);
+}
+
+UPS_SLOW ssize_t recvfrom_on(int fd, void *restrict buffer, size_t size, int flags, __SOCKADDR_ARG address,
+                             socklen_t *restrict length, const struct ups_quick *quick, long result) {
+  if (ups_quick_settle(result) != UPS_CP_STOPPED)
+    return ups_call_return(result);
   struct ups_call call;
   ups_transfer_begin(&call, UPS_OP_RECVFROM, fd);
   call.argument[1] = (long)buffer;
@@ -148,26 +151,45 @@ ssize_t upstare_recvfrom(int fd, void *restrict buffer, size_t size, int flags, 
   call.argument[3] = flags;
   call.argument[4] = (long)address.__sockaddr__;
   call.argument[5] = (long)length;
-  return tried ? ups_quick_go_on(&call, &quick) : ups_call_run(&call);
+  return ups_quick_run(&call, quick);
+}
+
+ssize_t upstare_recvfrom(int fd, void *restrict buffer, size_t size, int flags, __SOCKADDR_ARG address,
+                         socklen_t *restrict length) {
+  struct ups_quick quick;
+  if (__builtin_expect(!(ups_quick_possible() && !waits_for_all(flags)), 0))
+    return recvfrom_on(fd, buffer, size, flags, address, length, NULL, UPS_CP_STOPPED);
+  long fd_argument = ups_quick_int(fd);
+  long flags_argument = ups_quick_int(flags);
+  long result = ups_quick_issue(&quick, SYS_recvfrom, fd_argument, (long)buffer, (long)size, flags_argument,
+                                (long)address.__sockaddr__, (long)length);
+  if (ups_quick_done(result))
+    return result;
+  return recvfrom_on((int)fd_argument, buffer, size, (int)flags_argument, address, length, &quick, result);
 }
 
 ssize_t upstare_recv(int fd, void *buffer, size_t size, int flags) {
   return upstare_recvfrom(fd, buffer, size, flags, (struct sockaddr *)NULL, NULL);
 }
 
-ssize_t upstare_recvmsg(int fd, struct msghdr *message, int flags) {
-  struct ups_quick quick;
-  bool tried = ups_quick_possible() && !waits_for_all(flags);
-  if (__builtin_expect(tried, 1)) {
-    long result = ups_quick_issue(&quick, SYS_recvmsg, fd, (long)message, flags, 0, 0, 0);
-    if (__builtin_expect(result != UPS_CP_STOPPED, 1))
-      return ups_call_return(result);
-  }
+UPS_SLOW ssize_t recvmsg_on(int fd, struct msghdr *message, int flags, const struct ups_quick *quick, long result) {
+  if (ups_quick_settle(result) != UPS_CP_STOPPED)
+    return ups_call_return(result);
   struct ups_call call;
   ups_transfer_begin(&call, UPS_OP_RECVMSG, fd);
   call.argument[1] = (long)message;
   call.argument[2] = flags;
-  return tried ? ups_quick_go_on(&call, &quick) : ups_call_run(&call);
+  return ups_quick_run(&call, quick);
+}
+
+ssize_t upstare_recvmsg(int fd, struct msghdr *message, int flags) {
+  struct ups_quick quick;
+  if (__builtin_expect(!(ups_quick_possible() && !waits_for_all(flags)), 0))
+    return recvmsg_on(fd, message, flags, NULL, UPS_CP_STOPPED);
+  long fd_argument = ups_quick_int(fd);
+  long flags_argument = ups_quick_int(flags);
+  long result = ups_quick_issue(&quick, SYS_recvmsg, fd_argument, (long)message, flags_argument, 0, 0, 0);
+  return ups_quick_done(result) ? result : recvmsg_on((int)fd_argument, message, (int)flags_argument, &quick, result);
 }
 
 int upstare_recvmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags, struct timespec *timeout) {

@@ -8,6 +8,8 @@
 
 #include "call.h"
 
+#pragma GCC visibility push(hidden)
+
 /* Bits of FILE._flags (glibc, libio.h). */
 enum {
   UPS_STREAM_UNBUFFERED = 0x2,
@@ -38,5 +40,7 @@ long ups_stream_read(struct ups_call *call, FILE *stream, char *to, size_t size)
 static inline size_t ups_stream_ready(const FILE *stream) {
   return stream->_IO_read_ptr < stream->_IO_read_end ? (size_t)(stream->_IO_read_end - stream->_IO_read_ptr) : 0;
 }
+
+#pragma GCC visibility pop
 
 #endif

@@ -10,6 +10,8 @@
 
 #include "call.h"
 
+#pragma GCC visibility push(hidden)
+
 /* Begins a call on descriptor `fd`; remembers roughly when (`until`, as long as the call is not `timed`). */
 void ups_transfer_begin(struct ups_call *call, enum ups_op op, int fd);
 
@@ -37,5 +39,7 @@ uint64_t ups_vector_size(const struct iovec *vector, size_t count);
 /* What is left of a vector after `progress` bytes, without changing it: either the rest of one element, put into *first
  * (answers first, *count 1), or all the elements from one on. */
 const struct iovec *ups_vector_rest(const struct iovec *vector, size_t *count, uint64_t progress, struct iovec *first);
+
+#pragma GCC visibility pop
 
 #endif

@@ -143,57 +143,57 @@ static inline bool was_left(long result) {
   return result == UPS_CP_STOPPED || (result > 0 && ups_cp_place == UPS_PLACE_DONE);
 }
 
-ssize_t upstare_write(int fd, const void *buffer, size_t size) {
-  struct ups_quick quick;
-  bool tried = ups_quick_possible();
-  long result = UPS_CP_STOPPED;
-  if (__builtin_expect(tried, 1)) {
-    result = ups_quick_issue(&quick, SYS_write, fd, (long)buffer, (long)size, 0, 0, 0);
-    if (__builtin_expect(!was_left(result), 1))
-      return ups_call_return(result);
-  }
+UPS_SLOW ssize_t write_on(int fd, const void *buffer, size_t size, const struct ups_quick *quick, long result) {
+  if (!was_left(ups_quick_settle(result)))
+    return ups_call_return(result);
   struct ups_call call;
   ups_transfer_begin(&call, UPS_OP_WRITE, fd);
   call.argument[1] = (long)buffer;
   call.argument[2] = (long)size;
-  if (!tried)
-    return ups_call_run(&call);
   if (result == UPS_CP_STOPPED)
-    return ups_quick_go_on(&call, &quick);
-  return ups_quick_rest(&call, &quick, result, size, size);
+    return ups_quick_run(&call, quick);
+  return ups_quick_rest(&call, quick, result, size, size);
 }
 
-ssize_t upstare_writev(int fd, const struct iovec *vector, int count) {
+ssize_t upstare_write(int fd, const void *buffer, size_t size) {
   struct ups_quick quick;
-  bool tried = ups_quick_possible();
-  long result = UPS_CP_STOPPED;
-  if (__builtin_expect(tried, 1)) {
-    result = ups_quick_issue(&quick, SYS_writev, fd, (long)vector, count, 0, 0, 0);
-    if (__builtin_expect(!was_left(result), 1))
-      return ups_call_return(result);
-  }
+  if (__builtin_expect(!ups_quick_possible(), 0))
+    return write_on(fd, buffer, size, NULL, UPS_CP_STOPPED);
+  long fd_argument = ups_quick_int(fd);
+  long result = ups_quick_issue(&quick, SYS_write, fd_argument, (long)buffer, (long)size, 0, 0, 0);
+  if (ups_quick_done(result) && !was_left(result))
+    return result;
+  return write_on((int)fd_argument, buffer, size, &quick, result);
+}
+
+UPS_SLOW ssize_t writev_on(int fd, const struct iovec *vector, int count, const struct ups_quick *quick, long result) {
+  if (!was_left(ups_quick_settle(result)))
+    return ups_call_return(result);
   struct ups_call call;
   ups_transfer_begin(&call, UPS_OP_WRITEV, fd);
   call.argument[1] = (long)vector;
   call.argument[2] = count;
-  if (!tried)
-    return ups_call_run(&call);
   if (result == UPS_CP_STOPPED)
-    return ups_quick_go_on(&call, &quick);
-  return ups_quick_rest(&call, &quick, result, 0, ups_vector_size(vector, (size_t)count));
+    return ups_quick_run(&call, quick);
+  return ups_quick_rest(&call, quick, result, 0, ups_vector_size(vector, (size_t)count));
 }
 
-ssize_t upstare_sendto(int fd, const void *buffer, size_t size, int flags, __CONST_SOCKADDR_ARG address,
-                       socklen_t length) {
+ssize_t upstare_writev(int fd, const struct iovec *vector, int count) {
   struct ups_quick quick;
-  bool tried = ups_quick_possible();
-  long result = UPS_CP_STOPPED;
-  if (__builtin_expect(tried, 1)) {
-    result = ups_quick_issue(&quick, SYS_sendto, fd, (long)buffer, (long)size, flags, (long)address.__sockaddr__,
-                             (long)length);
-    if (__builtin_expect(!was_left(result), 1))
-      return ups_call_return(result);
-  }
+  if (__builtin_expect(!ups_quick_possible(), 0))
+    return writev_on(fd, vector, count, NULL, UPS_CP_STOPPED);
+  long fd_argument = ups_quick_int(fd);
+  long count_argument = ups_quick_int(count);
+  long result = ups_quick_issue(&quick, SYS_writev, fd_argument, (long)vector, count_argument, 0, 0, 0);
+  if (ups_quick_done(result) && !was_left(result))
+    return result;
+  return writev_on((int)fd_argument, vector, (int)count_argument, &quick, result);
+}
+
+UPS_SLOW ssize_t sendto_on(int fd, const void *buffer, size_t size, int flags, __CONST_SOCKADDR_ARG address,
+                           socklen_t length, const struct ups_quick *quick, long result) {
+  if (!was_left(ups_quick_settle(result)))
+    return ups_call_return(result);
   struct ups_call call;
   ups_transfer_begin(&call, UPS_OP_SENDTO, fd);
   call.argument[1] = (long)buffer;
@@ -201,35 +201,52 @@ ssize_t upstare_sendto(int fd, const void *buffer, size_t size, int flags, __CON
   call.argument[3] = flags;
   call.argument[4] = (long)address.__sockaddr__;
   call.argument[5] = length;
-  if (!tried)
-    return ups_call_run(&call);
   if (result == UPS_CP_STOPPED)
-    return ups_quick_go_on(&call, &quick);
-  return ups_quick_rest(&call, &quick, result, size, size);
+    return ups_quick_run(&call, quick);
+  return ups_quick_rest(&call, quick, result, size, size);
+}
+
+ssize_t upstare_sendto(int fd, const void *buffer, size_t size, int flags, __CONST_SOCKADDR_ARG address,
+                       socklen_t length) {
+  struct ups_quick quick;
+  if (__builtin_expect(!ups_quick_possible(), 0))
+    return sendto_on(fd, buffer, size, flags, address, length, NULL, UPS_CP_STOPPED);
+  long fd_argument = ups_quick_int(fd);
+  long flags_argument = ups_quick_int(flags);
+  long result = ups_quick_issue(&quick, SYS_sendto, fd_argument, (long)buffer, (long)size, flags_argument,
+                                (long)address.__sockaddr__, (long)length);
+  if (ups_quick_done(result) && !was_left(result))
+    return result;
+  return sendto_on((int)fd_argument, buffer, size, (int)flags_argument, address, length, &quick, result);
 }
 
 ssize_t upstare_send(int fd, const void *buffer, size_t size, int flags) {
   return upstare_sendto(fd, buffer, size, flags, (const struct sockaddr *)NULL, 0);
 }
 
-ssize_t upstare_sendmsg(int fd, const struct msghdr *message, int flags) {
-  struct ups_quick quick;
-  bool tried = ups_quick_possible();
-  long result = UPS_CP_STOPPED;
-  if (__builtin_expect(tried, 1)) {
-    result = ups_quick_issue(&quick, SYS_sendmsg, fd, (long)message, flags, 0, 0, 0);
-    if (__builtin_expect(!was_left(result), 1))
-      return ups_call_return(result);
-  }
+UPS_SLOW ssize_t sendmsg_on(int fd, const struct msghdr *message, int flags, const struct ups_quick *quick,
+                            long result) {
+  if (!was_left(ups_quick_settle(result)))
+    return ups_call_return(result);
   struct ups_call call;
   ups_transfer_begin(&call, UPS_OP_SENDMSG, fd);
   call.argument[1] = (long)message;
   call.argument[2] = flags;
-  if (!tried)
-    return ups_call_run(&call);
   if (result == UPS_CP_STOPPED)
-    return ups_quick_go_on(&call, &quick);
-  return ups_quick_rest(&call, &quick, result, 0, ups_vector_size(message->msg_iov, message->msg_iovlen));
+    return ups_quick_run(&call, quick);
+  return ups_quick_rest(&call, quick, result, 0, ups_vector_size(message->msg_iov, message->msg_iovlen));
+}
+
+ssize_t upstare_sendmsg(int fd, const struct msghdr *message, int flags) {
+  struct ups_quick quick;
+  if (__builtin_expect(!ups_quick_possible(), 0))
+    return sendmsg_on(fd, message, flags, NULL, UPS_CP_STOPPED);
+  long fd_argument = ups_quick_int(fd);
+  long flags_argument = ups_quick_int(flags);
+  long result = ups_quick_issue(&quick, SYS_sendmsg, fd_argument, (long)message, flags_argument, 0, 0, 0);
+  if (ups_quick_done(result) && !was_left(result))
+    return result;
+  return sendmsg_on((int)fd_argument, message, (int)flags_argument, &quick, result);
 }
 
 int upstare_sendmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags) {

@@ -9,6 +9,7 @@
  */
 #define _GNU_SOURCE
 #include <sys/mman.h>
+#include "blocking.h"
 #include "runtime.h"
 
 uint32_t ups_storm_every;
@@ -68,6 +69,7 @@ void ups_storm_start(const char *every) {
     atexit(write_counts);
   }
   ups_storm_every = (uint32_t)number(every);
+  ups_quick_off = ups_storm_every != 0;
   upstare_flag = 1;
   ups_points_arm(self, true);
 }

@@ -13,7 +13,7 @@
 
 #include "blocking.h"
 
-_Thread_local struct ups_thread *ups_self __attribute__((tls_model("initial-exec")));
+_Thread_local struct ups_thread *ups_self __attribute__((tls_model("local-exec")));
 struct ups_stop ups_stop;
 uint32_t ups_storm_every;
 
