@@ -38,6 +38,16 @@ def server_instructions(command: Sequence[str | Path], port: int, load: Sequence
     return _total(report)
 
 
+def counting(reports: Path) -> list[str | Path]:
+    """What a server of several processes is run under, for :func:`counted`: each leaves its own report."""
+    return _counted([], reports / "%p")
+
+
+def counted(reports: Path) -> int:
+    """Instructions retired in user code by all processes that left a report."""
+    return sum(_total(report) for report in reports.iterdir())
+
+
 def _counted(command: Sequence[str | Path], report: Path) -> list[str | Path]:
     report.unlink(missing_ok=True)
     # All threads in turn, so that none waits for another by turning around.

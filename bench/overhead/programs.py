@@ -36,8 +36,8 @@ class Recipe:
         return self.make(place, "cc" if kind == PLAIN else UPSTARE_CC, env)
 
 
-def _package(name: str) -> Callable[[Path], Path]:
-    return lambda directory: unpack_or_skip(name, "bookworm", directory)
+def _package(name: str, suite: str = "bookworm") -> Callable[[Path], Path]:
+    return lambda directory: unpack_or_skip(name, suite, directory)
 
 
 def _example(directory: Path) -> Path:
@@ -81,9 +81,15 @@ def _make_redis(place: Path, compiler: str, env: dict[str, str]) -> Path:
     return place / "src" / "redis-server"
 
 
+def _make_vsftpd(place: Path, compiler: str, env: dict[str, str]) -> Path:
+    run_build(["make", "-j2", f"CC={compiler}", "LIBS=-lcrypt -lpam -lcap"], place, **env)
+    return place / "vsftpd"
+
+
 KVSERVER_RECIPE = Recipe("kvserver", _example, _make_kvserver)
 KISSFFT = Recipe("kissfft", _package("kissfft"), _make_kissfft)
 LUA = Recipe("lua", _package("lua5.4"), _make_lua)
 SQLITE3 = Recipe("sqlite3", _package("sqlite3"), _make_sqlite3)
 MEMCACHED = Recipe("memcached", _package("memcached"), _make_memcached)
 REDIS = Recipe("redis", _package("redis"), _make_redis)
+VSFTPD = Recipe("vsftpd", _package("vsftpd", "sid"), _make_vsftpd)

@@ -6,8 +6,11 @@ touch it. Times stand beside, of rounds in which the kinds take turns.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -29,14 +32,18 @@ from bench.overhead.programs import (
     REDIS,
     SQLITE3,
     UPDATEABLE,
+    VSFTPD,
     Recipe,
 )
 from bench.overhead.report import Figures
 from tests.support.build import run_build
 from tests.support.process import Program, free_port, server
+from tests.support.real import needs_file
+from tests.support.vsftpd import Session, running_vsftpd
 
 SCRIPTS = sorted((HERE / "lua").glob("*.lua"))
 CONNECTIONS = 4
+NOBODY = 65534
 
 
 @pytest.fixture(scope="module")
@@ -230,4 +237,51 @@ def test_server(
         row["resident_kb"] = {kind: measure.resident(running.program.pid) for kind, running in servers.items()}
     row["seconds"] = {kind: running.seconds for kind, running in servers.items()}
     row["p99_us"] = {kind: running.p99_us for kind, running in servers.items()}
+    benchmark.extra_info.update(row)
+
+
+def _transfers(port: int, sessions: int, size: int) -> None:
+    """Sessions one after the other, each with uploads, downloads and commands that are checked."""
+    for number in range(sessions):
+        session = Session(port, f"session{number}")
+        session.work(size)
+        session.quit()
+
+
+def test_vsftpd(
+    benchmark: BenchmarkFixture, built: Build, figures: Figures, rounds: int, quick: bool, counted: None
+) -> None:
+    needs_file("/usr/include/security/pam_appl.h", "libpam0g-dev")
+    needs_file("/usr/include/sys/capability.h", "libcap-dev")
+    settings = {"one_process_model": "YES", "seccomp_sandbox": "NO"}
+    user = NOBODY if os.geteuid() == 0 else None  # no chroot: valgrind has its reports to write
+    row = figures.row("vsftpd")
+    executables = built(VSFTPD)
+    row["text"] = {kind: measure.loaded_text(exe) for kind, exe in executables.items()}
+    row["own_text"] = {kind: measure.own_text(exe) for kind, exe in executables.items()}
+    row["instructions"] = {}
+    for kind, exe in executables.items():
+        with tempfile.TemporaryDirectory() as reports:
+            os.chmod(reports, 0o777)
+            under = measure.counting(Path(reports))
+            with running_vsftpd(exe, settings, user=user, under=under) as (program, port):
+                _transfers(port, 2, 2_000_000)
+                program.child.terminate()
+                program.wait(60.0)
+            row["instructions"][kind] = measure.counted(Path(reports))
+    times: dict[str, list[float]] = {kind: [] for kind in executables}
+    with ExitStack() as stack:
+        servers = {k: stack.enter_context(running_vsftpd(e, settings, user=user)) for k, e in executables.items()}
+        order = list(servers)
+
+        def all_kinds() -> None:
+            for kind in order:
+                begin = time.perf_counter()
+                _transfers(servers[kind][1], 1 if quick else 3, 20_000_000)
+                times[kind].append(time.perf_counter() - begin)
+            order.reverse()
+
+        repeat(benchmark, all_kinds, rounds)
+        row["resident_kb"] = {kind: measure.resident(program.pid) for kind, (program, _) in servers.items()}
+    row["seconds"] = times
     benchmark.extra_info.update(row)

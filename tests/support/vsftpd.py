@@ -10,7 +10,7 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tests.support.process import Program, free_port, server
@@ -39,12 +39,16 @@ SETTINGS = {
 
 @contextlib.contextmanager
 def running_vsftpd(
-    executable: Path, settings: Mapping[str, str], env: Mapping[str, str] | None = None, user: int | None = None
+    executable: Path,
+    settings: Mapping[str, str],
+    env: Mapping[str, str] | None = None,
+    user: int | None = None,
+    under: Sequence[str | Path] = (),
 ) -> Iterator[tuple[Program, int]]:
     """The server and its port, for the length of a block; anonymous users may write to the directory ``files``.
 
     As root the sessions are in a chroot with dropped privileges; otherwise (and as ``user``, which takes root) they are
-    the user's own.
+    the user's own. ``under``: a command that runs the server, such as valgrind.
     """
     port = free_port()
     with tempfile.TemporaryDirectory() as scratch:  # not below pytest's directory: that is closed to other users
@@ -64,7 +68,7 @@ def running_vsftpd(
         if user is not None:
             os.chown(config, user, user)  # vsftpd wants it so
             executable = Path(shutil.copy(executable, directory))
-        with server([executable, config], port, cwd=directory, env=env, user=user) as program:
+        with server([*under, executable, config], port, cwd=directory, env=env, user=user) as program:
             yield program, port
 
 
