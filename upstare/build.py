@@ -18,6 +18,7 @@ from upstare.driver.runtime import JUMPS, include_directory
 from upstare.errors import UpstareError
 from upstare.model.description import FORMAT, Description, Function, Loop, OpaqueCall, UnitInfo, Variable
 from upstare.model.facts import UnitSummary
+from upstare.model.flows import Flows
 from upstare.model.program import Program, function_id, redirect_lists
 from upstare.model.unit import Options, Unit
 from upstare.points.keep import References, keep_source
@@ -204,6 +205,8 @@ def _describe(
                 use.object = symbol
                 result.address_uses.append(use)
         result.pointer_sources += summary.pointer_sources
+    flows = Flows(merged)
+    result.shared_records, result.messages = flows.shared_records(), flows.messages()
     return result
 
 

@@ -57,7 +57,7 @@ def _load(unit: Unit) -> _Loaded:
     if unit.digest in _loaded:
         return _loaded[unit.digest]
     parsed = Parsed(unit.text, unit.flags)
-    loaded = _Loaded(parsed, list(functions(parsed)), TypeTable())
+    loaded = _Loaded(parsed, list(functions(parsed)), TypeTable(parsed.source))
     if sum(len(other.parsed.source.text) for other in _loaded.values()) + len(unit.text) <= KEPT_BYTES:
         _loaded[unit.digest] = loaded
     return loaded

@@ -21,7 +21,8 @@ int main(void) { first(1); first(2); first(3); return total; }
 def program(text: bytes) -> Program:
     unit = Unit("/unit.c", text, ("-O2",), ("gcc",), "0" * 64)
     parsed = Parsed(unit.text, unit.flags)
-    return Program([unit], [summarise(parsed, list(functions(parsed)), TypeTable())], Options(), ["read"], [])
+    summary = summarise(parsed, list(functions(parsed)), TypeTable(parsed.source))
+    return Program([unit], [summary], Options(), ["read"], [])
 
 
 def test_the_point_of_a_tail_cycle_is_where_the_fewest_calls_lead() -> None:

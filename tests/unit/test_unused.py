@@ -14,7 +14,7 @@ BODY = "{ for (;;) pause(); }"
 
 def _unused(text: str) -> list[str]:
     parsed = Parsed(("int pause(void); void atend(void (*)(void));\n" + text).encode(), ())
-    summary = summarise(parsed, list(functions(parsed)), TypeTable())
+    summary = summarise(parsed, list(functions(parsed)), TypeTable(parsed.source))
     return [f.name for f in summary.functions if f.unused]
 
 

@@ -11,7 +11,7 @@ from clang.cindex import CursorKind, TypeKind
 
 from upstare.frontend.bounds import bound
 from upstare.frontend.nodes import Node, Parsed
-from upstare.frontend.tables import Cursor
+from upstare.frontend.tables import Cursor, Type
 from upstare.frontend.tails import tail_calls
 from upstare.frontend.types import is_array, is_const, is_variable_array
 
@@ -260,6 +260,14 @@ def callee_name(call: Node) -> str | None:
     """The name of the function that a call calls; None: an indirect call."""
     callee = _callee(call)
     return callee.name if callee is not None else None
+
+
+def parameter_types(call: Node) -> list[Type]:
+    """The types of the parameters of the function that is called, as far as it declares them."""
+    function = call.children[0].type.get_canonical()
+    if function.kind == TypeKind.POINTER:
+        function = function.get_pointee().get_canonical()
+    return function.argument_types() if function.kind == TypeKind.FUNCTIONPROTO else []
 
 
 def _is_callee(tree: FunctionTree, node: Node) -> bool:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from clang.cindex import CursorKind, TypeKind
 
-from upstare.frontend.functions import FunctionTree, mutable, taken_address
+from upstare.frontend.flows import flows
+from upstare.frontend.functions import FunctionTree, mutable, parameter_types, taken_address
 from upstare.frontend.nodes import Node, Parsed
 from upstare.frontend.source import SourceText
 from upstare.frontend.tables import Cursor
@@ -57,6 +59,7 @@ def summarise(parsed: Parsed, trees: list[FunctionTree], types: TypeTable) -> Un
                 )  # fmt: skip
         _addresses(parsed, tree, summary, types)
         _pointers(parsed, tree, summary, types)
+    summary.flows = flows(parsed, trees, types)
     summary.values = sorted(values)
     summary.types = types.types
     return summary
@@ -226,34 +229,38 @@ def _destination(parsed: Parsed, tree: FunctionTree, node: Node) -> tuple[str, s
 def _pointers(parsed: Parsed, tree: FunctionTree, summary: UnitSummary, types: TypeTable) -> None:
     """Pointers to records that do not come from a pointer to the same record."""
     for node in tree.body.evaluated():
-        target = value = None
-        if node.kind == "binary" and node.op == "=":
-            target, value = node.children[0].type, node.children[-1]
-        elif node.kind == "var" and node.parts.get("init") is not None:
-            target, value = node.type, node.parts["init"]
-        elif node.kind == "cast":
-            target, value = node.type, node.children[-1] if node.children else None
-        elif node.kind == "return" and node.children:
-            target, value = tree.cursor.result_type, node.children[0]
-        if target is None or value is None:
-            continue
-        record = _record(target)
-        if record is None or value.kind in ("list", "number"):
-            continue
-        source_type = value.type.get_canonical()
-        if is_array(source_type):
-            source_type = source_type.element_type.get_canonical()
-            if source_type == record:
+        for target, value in _conversions(tree, node):
+            record = _record(target)
+            if record is None or value.kind in ("list", "number"):
                 continue
-        elif source_type.kind == TypeKind.POINTER and _record(source_type) == record:
-            continue
-        elif source_type.kind not in (TypeKind.POINTER,):
-            continue
-        text = parsed.source.words(value.start, value.end)[:80]
-        if text in ("((void *)0)", "NULL", "(void *)0"):
-            continue
-        file, line = parsed.source.locate(node.start)
-        summary.pointer_sources.append(PointerSource(types.key(record), file, line, text))
+            source_type = value.type.get_canonical()
+            if is_array(source_type):
+                source_type = source_type.element_type.get_canonical()
+                if source_type == record:
+                    continue
+            elif source_type.kind == TypeKind.POINTER and _record(source_type) == record:
+                continue
+            elif source_type.kind not in (TypeKind.POINTER,):
+                continue
+            text = parsed.source.words(value.start, value.end)[:80]
+            if text in ("((void *)0)", "NULL", "(void *)0"):
+                continue
+            file, line = parsed.source.locate(node.start)
+            summary.pointer_sources.append(PointerSource(types.key(record), file, line, text))
+
+
+def _conversions(tree: FunctionTree, node: Node) -> Iterator[tuple[Any, Node]]:
+    """The values that are converted in this node, and to which type."""
+    if node.kind == "binary" and node.op == "=":
+        yield node.children[0].type, node.children[-1]
+    elif node.kind == "var" and (initial := node.parts.get("init")) is not None:
+        yield node.type, initial
+    elif node.kind == "cast" and node.children:
+        yield node.type, node.children[-1]
+    elif node.kind == "return" and node.children:
+        yield tree.cursor.result_type, node.children[0]
+    elif node.kind == "call" and node.children:
+        yield from zip(parameter_types(node), node.children[1:], strict=False)
 
 
 def _record(ctype: Any) -> Any:

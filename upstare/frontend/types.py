@@ -7,6 +7,7 @@ from typing import Any
 
 from clang.cindex import CursorKind, TypeKind
 
+from upstare.frontend.source import SourceText
 from upstare.model.description import Field, Type
 
 _FLOATS = {TypeKind.FLOAT, TypeKind.DOUBLE, TypeKind.LONGDOUBLE, TypeKind.FLOAT128, TypeKind.HALF}
@@ -51,7 +52,8 @@ def is_const(ctype: Any) -> bool:
 class TypeTable:
     """Collects the types that are asked for, with everything that they hold by value."""
 
-    def __init__(self) -> None:
+    def __init__(self, source: SourceText) -> None:
+        self._source = source
         self.types: dict[str, Type] = {}
         self._building: set[str] = set()
 
@@ -66,6 +68,10 @@ class TypeTable:
             self.types[name] = self._describe(name, ctype, hint)
             self._building.discard(name)
         return name
+
+    def name(self, ctype: Any) -> str:
+        """The key of a type, which need not be described."""
+        return self._name(ctype.get_canonical(), "")
 
     def jump_record(self) -> str:
         """The type of the record of a setjmp (see upstare_rearm)."""
@@ -158,7 +164,11 @@ class TypeTable:
             parts += [label, offset, width, self.types[key].hash if key in self.types else key]
         complete = ctype.get_size() >= 0
         typedef = None if declaration.spelling and "(" not in declaration.spelling else name.split(" ", 1)[1]
-        return Type(name, word, size, align, _hash(*parts), fields=fields, complete=complete, typedef=typedef)
+        file, line = self._source.locate(declaration.location.offset)
+        return Type(
+            name, word, size, align, _hash(*parts),
+            fields=fields, complete=complete, typedef=typedef, file=file, line=line,
+        )  # fmt: skip
 
 
 def _hash(*parts: object) -> str:

@@ -55,6 +55,8 @@ class Type:
     fields: list[Field] = field(default_factory=list)
     complete: bool = True
     typedef: str | None = None  # a typedef name to show to people where the record itself has no tag
+    file: str = ""  # of the definition of a record
+    line: int = 0
 
 
 @dataclass
@@ -160,6 +162,27 @@ class PointerSource:
     text: str
 
 
+@dataclass(frozen=True)
+class SharedRecord:
+    """Objects of ``record`` lie in shared memory, which is mapped here."""
+
+    record: str  # type key
+    file: str
+    line: int
+    text: str  # the function that maps it
+
+
+@dataclass(frozen=True)
+class Message:
+    """A pointer to ``record`` goes into a call (or out of the buffer of one) that sends or receives bytes."""
+
+    record: str  # type key
+    how: str  # 'sent' 'received'
+    file: str
+    line: int
+    call: str  # the function that does it in the end
+
+
 @dataclass
 class Loop:
     """A loop without a point, because data bound it: for the bounded-delay report."""
@@ -216,6 +239,8 @@ class Description:
     variables: list[Variable] = field(default_factory=list)
     address_uses: list[AddressUse] = field(default_factory=list)
     pointer_sources: list[PointerSource] = field(default_factory=list)
+    shared_records: list[SharedRecord] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
     bounded_loops: list[Loop] = field(default_factory=list)
     opaque_calls: list[OpaqueCall] = field(default_factory=list)
     sources: str = ""  # 64 hex digits: of all that the build was made of, and of the release of UpStare
@@ -246,11 +271,13 @@ def from_json(data: bytes) -> Description:
         ("variables", Variable),
         ("address_uses", AddressUse),
         ("pointer_sources", PointerSource),
+        ("shared_records", SharedRecord),
+        ("messages", Message),
         ("bounded_loops", Loop),
         ("opaque_calls", OpaqueCall),
         ("libraries", Library),
     ):
-        raw[key] = [_revive(cls, item) for item in raw[key]]
+        raw[key] = [_revive(cls, item) for item in raw.get(key, [])]
     return Description(**raw)
 
 

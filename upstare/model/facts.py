@@ -9,6 +9,18 @@ from dataclasses import dataclass, field
 
 from upstare.model.description import AddressUse, PointerSource, Type
 
+SENT = {
+    "write": 1, "send": 1, "sendto": 1, "pwrite": 1, "fwrite": 0, "fwrite_unlocked": 0, "mq_send": 1,
+    "mq_timedsend": 1, "msgsnd": 1,
+}  # fmt: skip
+"""Functions that send bytes, and which argument is their buffer."""
+
+RECEIVED = {
+    "read": 1, "recv": 1, "recvfrom": 1, "pread": 1, "fread": 0, "fread_unlocked": 0, "mq_receive": 1,
+    "mq_timedreceive": 1, "msgrcv": 1, "__read_chk": 1, "__recv_chk": 1, "__recvfrom_chk": 1, "__fread_chk": 0,
+}  # fmt: skip
+"""The same for those that receive."""
+
 
 @dataclass
 class CallFact:
@@ -62,6 +74,23 @@ class VariableFact:
     movable: bool = True  # static local that can move to file scope
 
 
+@dataclass(frozen=True)
+class Flow:
+    """A pointer goes from ``source`` to ``target``. Both are names of ends:
+
+    ``t:struct tag``            the expression is a pointer to the record; it becomes one by conversion
+    ``g:name`` ``l:function:key``   a variable
+    ``p:function:number`` ``r:function``   a parameter, what a function returns
+    ``f:struct tag.member``     a member, of whatever object
+    ``m:mmap``                  shared memory, from this call
+    """
+
+    source: str
+    target: str
+    file: str
+    line: int
+
+
 @dataclass
 class UnitSummary:
     text: str = ""  # SHA-256 of the text without line markers
@@ -72,5 +101,6 @@ class UnitSummary:
     weak: list[str] = field(default_factory=list)  # functions that a definition in another unit may replace
     address_uses: list[AddressUse] = field(default_factory=list)  # object: "name" or "function:key"
     pointer_sources: list[PointerSource] = field(default_factory=list)
+    flows: list[Flow] = field(default_factory=list)
     types: dict[str, Type] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from upstare.model.description import AddressUse, Function, Point, Slot, Variable
+from upstare.model.description import AddressUse, Function, Point, Slot, Type, Variable
 from upstare.patch.compare import Version
 from upstare.patch.relate import Relation
 from upstare.patch.report import Finding
@@ -83,6 +83,16 @@ class Plan:
 def at(place: Function | Variable | Point | AddressUse) -> str:
     """``file:line``."""
     return f"{place.file}:{place.line}"
+
+
+def record_name(record: Type) -> str:
+    """A record as people know it."""
+    return f"{record.typedef} ({record.kind})" if record.typedef else record.key
+
+
+def record_at(record: Type) -> str | None:
+    """``file:line`` of the definition of a record."""
+    return f"{record.file}:{record.line}" if record.file else None
 
 
 def type_text(name: str, key: str) -> str:

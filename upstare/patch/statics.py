@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from upstare.model.description import AddressUse, Variable
 from upstare.patch.compare import Comparison
-from upstare.patch.plan import ESCAPES, MOVES, Entry, Move, Plan, at, type_text, use_text, uses_of, variable_name
+from upstare.patch.plan import (
+    ESCAPES,
+    MOVES,
+    Entry,
+    Move,
+    Plan,
+    at,
+    record_at,
+    record_name,
+    type_text,
+    use_text,
+    uses_of,
+    variable_name,
+)
 from upstare.patch.relate import Kind, Relations, normal
 from upstare.patch.report import Finding
 
@@ -72,19 +85,30 @@ def _plan_move(
 
 
 def check_records(comparison: Comparison, relations: Relations, result: Plan) -> None:
-    """Objects that the program made itself (on the heap) have no name by which they could be found and changed."""
-    sources = comparison.old.description.pointer_sources
+    """Objects that the program made itself, on the heap or in shared memory, have no name by which they could be found
+    and changed."""
+    description = comparison.old.description
     for old, new in relations.changed_records():
-        places = [s for s in sources if normal(s.record) == normal(old.key)]
-        if places:
-            result.refusals.append(
-                Finding(
-                    old.key if not old.typedef else f"{old.typedef} ({old.kind})",
-                    f"its layout changes ({old.size} -> {new.size} bytes), and objects of it may be on the heap, where "
-                    "they cannot be found and transformed yet",
-                    details=[f"{s.file}:{s.line}: {s.text}" for s in places],
-                )
+        mapped = [s for s in description.shared_records if normal(s.record) == normal(old.key)]
+        places = [s for s in description.pointer_sources if normal(s.record) == normal(old.key)]
+        if not mapped and not places:
+            continue
+        where = "objects of it may be on the heap, where they cannot be found and transformed yet"
+        if mapped:
+            where = "objects of it are in shared memory, which cannot be transformed yet"
+        known = {(s.file, s.line) for s in places}
+        result.refusals.append(
+            Finding(
+                record_name(old),
+                f"its layout changes ({old.size} -> {new.size} bytes), and {where}",
+                record_at(old),
+                record_at(new),
+                details=[
+                    *(f"{s.file}:{s.line}: mapped by {s.text}" for s in mapped if (s.file, s.line) not in known),
+                    *(f"{s.file}:{s.line}: {s.text}" for s in places),
+                ],
             )
+        )
 
 
 def plan_entries(comparison: Comparison, result: Plan) -> None:
