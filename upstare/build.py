@@ -25,7 +25,7 @@ from upstare.points.keep import References, keep_source
 from upstare.units import UnitFacts, UnitWork, import_all
 from upstare.workers import Workers
 
-ABI = 3
+ABI = 4
 DYNAMIC_LIST = "{ " + "".join(f"{name}; " for name in [*(f"{n}*" for n in SHARED_NAMES), *JUMPS]) + "};\n"
 
 T = TypeVar("T")

@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#define UPSTARE_ABI 3u
+#define UPSTARE_ABI 4u
 
 /* ---- Frames ------------------------------------------------------------------------------------------------------ */
 
@@ -220,12 +220,20 @@ struct upstare_entry {
   void (*function)(void);
 };
 
+/* A function of the user's that counts the messages of a type that are on their way, in a format which the target version
+ * does not know. It is called when all processes of the update have prepared. Anything but 0 ends the try. */
+struct upstare_check {
+  const char *messages; /* the tag of their type */
+  int (*in_flight)(struct upstare_context *context);
+};
+
 struct upstare_direction {
-  uint32_t n_continuations, n_moves, n_initials, n_entries;
+  uint32_t n_continuations, n_moves, n_initials, n_entries, n_checks;
   const struct upstare_continuation *continuations;
   const struct upstare_move *moves;
   const struct upstare_initial *initials;
   const struct upstare_entry *entries;
+  const struct upstare_check *checks;
 };
 
 struct upstare_patch {

@@ -15,6 +15,7 @@ enum ups_step {
   UPS_STEP_STOPPED,  /* all threads parked, none unrolled */
   UPS_STEP_UNROLLED,
   UPS_STEP_PREPARED, /* before the vote is sent */
+  UPS_STEP_CHECK,    /* before messages in flight are counted */
   UPS_STEP_DECIDE,   /* told to commit, nothing decided by us */
   UPS_STEP_DECIDED,  /* before entries are switched */
   UPS_STEP_SWITCHED, /* before stacks are built up */

@@ -70,14 +70,14 @@ void ups_history_describe(struct ups_text *list); /* a JSON list, oldest first *
 /* ---- update.c -------------------------------------------------------------------------------------------------------------- */
 
 struct ups_report {
-  const char *kind;      /* null: done. "refused", "timed_out", "error" */
+  const char *kind;      /* null: done. "refused", "timed_out", "in_flight", "error" */
   struct ups_text reason;
   struct ups_text culprits; /* JSON objects with commas between */
   bool in_libraries;        /* all of them are in a library's function that the program called */
   struct ups_text detail;   /* JSON list */
   struct ups_halt_counts counts;
   uint64_t load_us, stop_us, transform_us, resume_us, pause_us;
-  unsigned moved;
+  unsigned moved, checks;
 };
 
 /* ---- update/load.c -------------------------------------------------------------------------------------------------------------- */
@@ -98,17 +98,21 @@ struct ups_transition {
 bool ups_map_vote(const struct ups_position *position, void *argument, struct ups_text *why);
 /* New frames and moved objects, beside the old ones. All threads unrolled. False: the report has the reason. */
 bool ups_map_all(const struct ups_transition *transition, struct ups_report *report);
+/* Is nothing on its way that the target version would not understand? Else the report has kind and reason. After
+ * ups_map_all, and only when all processes of the update stand still. */
+bool ups_map_check(const struct ups_transition *transition, struct ups_report *report);
 void ups_map_adopt(void); /* the new frames take the old ones' place. Cannot fail. After ups_map_all. */
 
 /* ---- The verbs ----------------------------------------------------------------------------------------------------------- */
 
 void ups_report_free(struct ups_report *report);
 
-/* The verbs, in the order IDLE -> load -> LOADED -> stop -> PREPARED -> commit -> IDLE. What fails puts the process back
+/* The verbs, in the order IDLE -> load -> LOADED -> stop -> PREPARED (-> check) -> commit -> IDLE. What fails puts the process back
  * to IDLE with the old version running and report->kind set. */
 void ups_update_load(int fd, struct ups_report *report);
 void ups_update_load_previous(struct ups_report *report);
 void ups_update_stop(uint64_t deadline_us, int ballot, struct ups_report *report);
+void ups_update_check(struct ups_report *report); /* PREPARED: a no is cast for all */
 void ups_update_commit(struct ups_report *report);
 bool ups_update_abort(struct ups_report *report); /* true: too late, it was committed; the report says how it went */
 void ups_update_cancel(const char *why);          /* from any state. PREPARED: the ballot has the last word */

@@ -36,12 +36,18 @@ from upstare.errors import UpstareError
 
 SOURCE = Path(__file__).with_name("tree.c")
 VERSIONS = ("old", "new")
-STEPS = ("load", "loaded", "stop", "stopped", "unrolled", "prepared", "decide", "decided", "switched", "done")
+STEPS = ("load", "loaded", "stop", "stopped", "unrolled", "prepared", "check", "decide", "decided", "switched", "done")
 ACTIONS = ("kill", "stop", "refuse", "late")
 ORDERS = {"kill": 1, "stop": 2, "refuse": 3, "late": 4 | 40 << 8}
 TIMEOUT = 1.0
 HANG = 25.0  # seconds after which a coordinator hangs: two deadlines, and the grace for the decision
 SETTLE = 15.0
+HOOK = """
+/* There are none: so that all processes are asked. */
+int upstare_in_flight_word(struct upstare_context *context) {
+  return context == 0;
+}
+"""
 COUNTED = 48  # operations of a coordinator among which its faults are spread
 
 
@@ -90,7 +96,9 @@ def build(directory: Path) -> tuple[list[Path], Path]:
             words.append("-DNEW")
         run_build(words, out.parent, UPSTARE_VERSION=version)
         programs.append(out)
-    tool.expect(tool.patch(*programs, directory / "x.upatch"))
+    hook = directory / "hook.c"
+    hook.write_text(HOOK)
+    tool.expect(tool.patch(*programs, directory / "x.upatch", "--transformers", hook))
     return programs, directory / "x.upatch"
 
 

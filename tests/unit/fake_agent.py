@@ -22,7 +22,10 @@ import sys
 from typing import Any
 
 ATTENTION = 63
-NAMES = {1: "STATUS", 2: "LOAD", 3: "STOP", 4: "COMMIT", 5: "ABORT", 6: "ROLLBACK_PREPARE", 7: "BYE", 8: "FAULT"}
+NAMES = {
+    1: "STATUS", 2: "LOAD", 3: "STOP", 4: "COMMIT", 5: "ABORT", 6: "ROLLBACK_PREPARE", 7: "BYE",
+    8: "FAULT", 9: "CHECK",
+}  # fmt: skip
 USUAL: dict[str, dict[str, Any]] = {
     "STATUS": {},
     "LOAD": {"load_us": 120},
@@ -37,6 +40,7 @@ USUAL: dict[str, dict[str, Any]] = {
         "threads": 3,
     },
     "ABORT": {},
+    "CHECK": {},
 }
 
 script: dict[str, Any] = json.loads(sys.argv[1])
@@ -124,7 +128,7 @@ def serve(nonce: int) -> None:
         with socket.socket(socket.AF_UNIX) as other:
             other.connect(address)
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                send(other, {"hello": 2, "build": "evil", "program": "evil"})
+                send(other, {"hello": 3, "build": "evil", "program": "evil"})
                 assert other.recv(100) == b"", "the coordinator talks to an impostor"
             say("impostor was dropped")
         os._exit(0)
@@ -133,8 +137,8 @@ def serve(nonce: int) -> None:
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(address)
     hello = {
-        "hello": 2,
-        "abi": 3,
+        "hello": 3,
+        "abi": 4,
         "pid": os.getpid(),
         "build": "a" * 64,
         "program": "server",

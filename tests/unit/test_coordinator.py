@@ -56,6 +56,13 @@ class Target:
     def lives(self) -> bool:
         return self.popen.poll() is None
 
+    def end(self) -> None:
+        """It is gone."""
+        self.popen.kill()
+        self.popen.wait()
+        assert self.popen.stdout is not None
+        self.popen.stdout.close()
+
 
 @pytest.fixture(scope="session")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -79,10 +86,7 @@ def start(program: Path) -> Iterator[Callable[..., Target]]:
 
     yield begin
     for target in targets:
-        target.popen.kill()
-        target.popen.wait()
-        assert target.popen.stdout is not None
-        target.popen.stdout.close()
+        target.end()
 
 
 @pytest.fixture
@@ -177,6 +181,40 @@ def test_the_last_to_decide_is_too_late(start: Callable[..., Target], patch: Pat
     assert [each["outcome"] for each in outcome["processes"]] == ["untouched", "untouched"]
 
 
+def test_messages_in_flight(start: Callable[..., Target], patch: Path, run: Run) -> None:
+    """Who can tell is asked when all have stopped, and again a moment later, until the deadline."""
+    no = {"ok": False, "kind": "in_flight", "reason": "messages of type job are still on their way"}
+    targets = [start(LOAD={"checks": 1}, CHECK=no), start()]
+    code, outcome, errors = run(
+        "apply", patch, "--pid", targets[0].pid, "--pid", targets[1].pid, "--timeout", "0.3"
+    )
+    assert (code, outcome["outcome"]) == (3, "refused")
+    assert outcome["reason"] == f"process {targets[0].pid} (server): {no['reason']}"
+    assert "try again when less is on its way, or with a longer --timeout" in errors
+    asked, other = (target.expect("BYE") for target in targets)
+    tries = asked.count("CHECK")
+    assert tries > 2
+    assert [line.split()[0] for line in asked] == ["LOAD", "STOP", "CHECK", "ABORT"] * tries + ["BYE"]
+    assert [line.split()[0] for line in other] == ["LOAD", "STOP", "ABORT"] * tries + ["BYE"]
+
+
+def test_nothing_in_flight(start: Callable[..., Target], patch: Path, run: Run) -> None:
+    target = start(LOAD={"checks": 1})
+    assert run("apply", patch, "--pid", target.pid)[0] == 0
+    assert [line.split()[0] for line in target.expect("BYE")] == ["LOAD", "STOP", "CHECK", "COMMIT", "BYE"]
+
+
+@pytest.mark.parametrize("how", ["die", "hang", "hang up"])
+def test_one_does_not_tell(start: Callable[..., Target], patch: Path, run: Run, how: str) -> None:
+    targets = [start(LOAD={"checks": 1}, CHECK=how), start(LOAD={"checks": 1})]
+    code, outcome, _ = run(
+        "apply", patch, "--pid", targets[0].pid, "--pid", targets[1].pid, "--timeout", "0.3"
+    )
+    assert (code, outcome["outcome"]) == {"hang": (5, "timed_out")}.get(how, (1, "error"))
+    assert [each["outcome"] for each in outcome["processes"]] == ["ended" if how == "die" else "untouched", "untouched"]
+    assert targets[1].expect("BYE")[-2:] == ["ABORT", "BYE"]
+
+
 def test_process_that_is_stopped_while_it_loads(start: Callable[..., Target], patch: Path, run: Run) -> None:
     begun = time.monotonic()
     target = start(LOAD="stop")
@@ -189,7 +227,7 @@ def test_process_that_is_stopped_while_it_loads(start: Callable[..., Target], pa
 def test_agent_of_another_release(start: Callable[..., Target], patch: Path, run: Run) -> None:
     code, outcome, _ = run("apply", patch, "--pid", start(hello={"hello": 1}).pid)
     assert (code, outcome["outcome"]) == (3, "refused")
-    assert "speaks another protocol (1, not 2)" in outcome["reason"]
+    assert "speaks another protocol (1, not 3)" in outcome["reason"]
 
 
 def test_tree(program: Path, start: Callable[..., Target], patch: Path, run: Run) -> None:
@@ -516,6 +554,22 @@ def test_status_of_all(start: Callable[..., Target], run: Run, capsys: pytest.Ca
     assert (found[deaf.pid]["version"], "library calls" in found[deaf.pid]["reason"]) == ("1.0", True)
     assert main(["status", "--timeout", "0.3"]) == 0
     assert str(good.pid) in capsys.readouterr().out
+
+
+def test_status_of_all_with_another_release(
+    program: Path, start: Callable[..., Target], run: Run, tmp_path: Path
+) -> None:
+    """A description that cannot be read says nothing of the process, and hides no other."""
+    other = tmp_path / "server"
+    (tmp_path / "desc").write_bytes(b"UPSD9999")
+    subprocess.run(["objcopy", "--update-section", f".upstare.desc={tmp_path}/desc", program, other], check=True)
+    good, newer = start(), Target(other, {"deaf": True})
+    try:
+        code, result, _ = run("status", "--timeout", "0.3")
+        found = {each["pid"]: each for each in result["processes"]}
+        assert (code, found[good.pid]["version"], found[newer.pid]["version"]) == (0, "1.0", "?")
+    finally:
+        newer.end()
 
 
 def test_rollback(start: Callable[..., Target], run: Run) -> None:

@@ -108,10 +108,12 @@ class _Direction(ctypes.Structure):
         ("n_moves", ctypes.c_uint32),
         ("n_initials", ctypes.c_uint32),
         ("n_entries", ctypes.c_uint32),
+        ("n_checks", ctypes.c_uint32),
         ("continuations", ctypes.POINTER(_Continuation)),
         ("moves", ctypes.POINTER(_Move)),
         ("initials", ctypes.c_void_p),
         ("entries", ctypes.c_void_p),
+        ("checks", ctypes.c_void_p),
     ]
 
 

@@ -33,6 +33,7 @@ STOP_GRACE = 2.0
 DECISION_GRACE = 10.0  # beyond two deadlines: for processes that appear while others stop
 COMMIT_PATIENCE = 10.0
 BALLOT_PATIENCE = 1.0  # for a process that has hung up to settle the decision
+FIRST_PAUSE, LAST_PAUSE = 0.01, 0.2  # between tries, for messages in flight to be read
 SHARING_PATIENCE = 0.1  # for a child that is about to execute another program
 
 
@@ -40,6 +41,10 @@ class Unchanged(UpstareError):
     """There is nothing to do."""
 
     exit_code = EXIT_UNCHANGED
+
+
+class InFlight(NotUpdatable):
+    """Messages are on their way that the new version would not understand. A moment later they may be read."""
 
 
 @dataclass(eq=False)
@@ -53,6 +58,7 @@ class Member:
     lock: int
     session: Session
     outcome: ProcessOutcome
+    checks: bool = False  # it can say whether messages are in flight
 
     @property
     def hello(self) -> Reply:
@@ -175,6 +181,7 @@ class Transition:
             with self._may_end(member):
                 reply = _granted(member, member.session.receive_while_it_runs(self.timeout, LOAD_PATIENCE))
                 _copy(reply, member.outcome, "load_us")
+                member.checks = bool(reply.get("checks"))
                 member.session.loaded()
 
     def verify_sharing(self) -> None:
@@ -203,6 +210,35 @@ class Transition:
             fresh = self._admit_relatives()
             self.load(fresh)
         self._refuse_outsiders(late=True)
+
+    def check(self) -> None:
+        """Have those that can tell look for messages in flight. All stand still: nobody sends or receives any more."""
+        asked = [member for member in self.members if member.checks]
+        for member in asked:
+            with self._may_end(member):
+                member.session.send(Op.CHECK)
+        found: list[UpstareError] = []
+        for member in self._still(asked):
+            with self._may_end(member):
+                reply = member.session.receive(self.timeout + STOP_GRACE)
+                try:
+                    _granted(member, reply)
+                except UpstareError as error:
+                    found.append(error)
+        if found:  # the others go back because of the first that says no
+            raise next((error for error in found if isinstance(error, InFlight)), found[0])
+
+    def release(self) -> None:
+        """Put everybody back on the old version, ready for another try."""
+        self.cancel()
+        for member in list(self.members):
+            with self._may_end(member):
+                if member.process.ended():
+                    raise NoSuchProcess(f"process {member.process.pid} ended during the update")
+                if not member.session.idle():
+                    raise DeadlineMissed(f"{member.process.name()} did not answer in time")
+        self.ballot.close()
+        self.ballot = Ballot()
 
     def complete(self) -> None:
         """Commit in every process. The first that is asked decides for all, even if we or it are gone a moment later.
@@ -411,9 +447,7 @@ def run(plan: Plan, pids: list[int], *, tree: bool, timeout: float) -> Outcome:
     outcome: Outcome | None = None
     try:
         transition.init()
-        transition.load(list(transition.members))
-        transition.verify_sharing()
-        transition.stop()
+        _prepare(transition)
         with _undisturbed():
             transition.complete()
             outcome = transition.outcome("updated")
@@ -428,6 +462,26 @@ def run(plan: Plan, pids: list[int], *, tree: bool, timeout: float) -> Outcome:
         raise UpdateFailed(transition.outcome("error", "interrupted; the old version runs on")) from None
     finally:
         transition.close()
+
+
+def _prepare(transition: Transition) -> None:
+    """Everything up to the decision. While messages are in flight the processes run on for a moment, until the timeout
+    is over."""
+    deadline = time.monotonic() + transition.timeout
+    pause = FIRST_PAUSE
+    while True:
+        try:
+            transition.load(list(transition.members))
+            transition.verify_sharing()
+            transition.stop()
+            transition.check()
+            return
+        except InFlight:
+            if time.monotonic() + pause > deadline:
+                raise
+        transition.release()
+        time.sleep(pause)
+        pause = min(2 * pause, LAST_PAUSE)
 
 
 def sealed_file(name: str, content: bytes) -> int:
@@ -455,6 +509,7 @@ def _granted(member: Member, reply: Reply) -> Reply:
     kinds: dict[str, Callable[[str], UpstareError]] = {
         "refused": NotUpdatable,
         "timed_out": DeadlineMissed,
+        "in_flight": InFlight,
         "unchanged": Unchanged,
     }
     reason = reply.get("reason") or "the process gave no reason"
@@ -472,6 +527,8 @@ def _copy(reply: Reply, outcome: ProcessOutcome, *names: str) -> None:
 def _hint(error: UpstareError) -> str | None:
     if isinstance(error, DeadlineMissed) and error.hint is None:
         return "the old version runs on; try again, or with a longer --timeout"
+    if isinstance(error, InFlight) and error.hint is None:
+        return "the old version runs on; try again when less is on its way, or with a longer --timeout"
     return error.hint
 
 
@@ -480,13 +537,17 @@ def _version(program: str, version: str | None, build: str) -> str:
 
 
 def _program(pid: int) -> str | None:
-    """The program of a process, or None if it is not updateable."""
+    """The program of a process, or None if it is not updateable, or was built by another release."""
     try:
         process = processes.attach(pid)
     except NotUpdatable:
         return None
     try:
         return processes.describe(process).program
+    except NoSuchProcess:
+        raise
+    except UpstareError:
+        return None
     finally:
         process.close()
 

@@ -32,7 +32,7 @@ REQUEST = struct.Struct("<4sIQQ")
 REQUEST_MAGIC = b"UPCM"
 REPLY_LENGTH = struct.Struct("<I")
 REPLY_LIMIT = 64 << 20
-PROTOCOL = 2
+PROTOCOL = 3
 
 FIRST_REPEAT = 0.002
 LAST_REPEAT = 0.02
@@ -50,6 +50,7 @@ class Op(IntEnum):
     ABORT = 5
     ROLLBACK_PREPARE = 6
     BYE = 7
+    CHECK = 9  # after all have answered STOP, where LOAD was answered with a number of checks: is nothing in flight?
     FAULT = 8  # for tests: a: step, b: what happens there (c_runtime/src/faults.h)
 
 
@@ -117,6 +118,10 @@ class Session:
         with suppress(UpstareError):
             while self._unanswered and not self._nonsense:
                 self.receive(max(0.0, deadline - time.monotonic()))
+
+    def idle(self) -> bool:
+        """Whether everything that was asked has been answered."""
+        return self._unanswered == 0
 
     def loaded(self) -> None:
         """What was only needed to load is gone."""

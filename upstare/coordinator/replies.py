@@ -15,8 +15,8 @@ Reply = dict[str, Any]
 
 _TEXT_MOST = 1 << 20
 _NUMBERS = (
-    "abi", "committed", "frames", "hello", "images", "line", "load_us", "moved_objects", "old_frames", "pause_us",
-    "pid", "point", "resume_us", "stop_us", "storm", "threads", "tid", "time", "transform_us",
+    "abi", "checks", "committed", "frames", "hello", "images", "line", "load_us", "moved_objects", "old_frames",
+    "pause_us", "pid", "point", "resume_us", "stop_us", "storm", "threads", "tid", "time", "transform_us",
 )  # fmt: skip
 _TEXTS = (
     "build", "busy", "caller", "detail", "from", "from_version", "function", "kind", "outcome", "pc", "phase",

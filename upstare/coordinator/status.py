@@ -82,6 +82,8 @@ def _from_outside(pid: int, reason: str) -> Status:
         return Status(pid, "?", "?", "", reason=reason)
     try:
         description = processes.describe(process)
+    except UpstareError:  # of another release
+        return Status(pid, "?", "?", "", reason=reason)
     finally:
         process.close()
     return Status(pid, description.program, description.version, description.build, reason=reason)

@@ -25,6 +25,9 @@ the build root, or any unique end of it (``server.c`` for ``src/server.c``)::
     "123" = "130"
     "#7" = "#9"                       # ... or by number, where several share a line
 
+    [messages]                        # records that processes send each other: both versions understand both
+    "struct job" = "compatible"       # formats, so that it does not matter what is on its way
+
 A local that is simply renamed is ``new = "old.name"``: an array or a local whose address is taken then stays where it
 is. What can be turned round (everything but expressions) holds for a rollback too.
 """
@@ -40,6 +43,8 @@ from upstare.errors import UsageError
 
 Table = dict[str, str]
 
+COMPATIBLE = "compatible"
+
 _RENAMED_LOCAL = re.compile(r"\s*old\s*\.\s*([A-Za-z_$][\w$]*)\s*\Z")
 _IDENTIFIER = re.compile(r"[A-Za-z_$][\w$]*\Z")
 
@@ -54,6 +59,7 @@ class Mapping:
     fields: dict[str, Table] = field(default_factory=dict)
     locals: dict[str, Table] = field(default_factory=dict)
     points: dict[str, Table] = field(default_factory=dict)
+    messages: Table = field(default_factory=dict)
     path: str = "the mapping file"
 
     def reverse(self) -> Mapping:
@@ -74,6 +80,7 @@ class Mapping:
                 function: {new: old for old, new in table.items() if new != "none"}
                 for function, table in self.points.items()
             },
+            messages={self.new_type(record): answer for record, answer in self.messages.items()},
             path=self.path,
         )
 
@@ -109,11 +116,17 @@ def read_mapping(path: Path) -> Mapping:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: {error}") from error
-    flat = ("functions", "variables", "types")
+    flat = ("functions", "variables", "types", "messages")
     nested = ("fields", "locals", "points")
     unknown = sorted(set(raw) - {*flat, *nested})
     if unknown:
         raise UsageError(f"{path}: no such section: {', '.join(unknown)}", hint=f"sections: {', '.join(flat + nested)}")
+    for record, answer in _table(path, "messages", raw.get("messages", {})).items():
+        if answer != COMPATIBLE:
+            raise UsageError(
+                f'{path}: [messages] "{record}": the only answer is "{COMPATIBLE}", not "{answer}"',
+                hint="messages that the new version does not understand are counted by a function of the transformers",
+            )
     return Mapping(
         **{name: _table(path, name, raw.get(name, {})) for name in flat},
         fields=_tables(path, "fields", raw.get("fields", {})),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from upstare.patch.compare import Comparison
 from upstare.patch.frames import Frames
 from upstare.patch.labels import check_labels
+from upstare.patch.messages import check_messages
 from upstare.patch.plan import Plan
 from upstare.patch.relate import Relations
 from upstare.patch.statics import check_records, plan_entries, plan_variables
@@ -17,6 +18,7 @@ def plan(comparison: Comparison, user: UserTransformers) -> tuple[Plan, Relation
     result = Plan()
     plan_variables(comparison, relations, result)
     check_records(comparison, relations, result)
+    check_messages(comparison, relations, user, result)
     plan_entries(comparison, result)
     check_labels(comparison, result)
     frames = Frames(comparison, relations, result)

@@ -219,6 +219,9 @@ class _Generator:
             "move": moves,
             "initial": initials,
             "entry": entries,
+            "check": [
+                _row(ctree.string(tag), ctree.ident(function.name)) for tag, function in direction.user.checks.items()
+            ],
         }
         tables, counts, arrays = [], [], []
         for kind, content in rows.items():

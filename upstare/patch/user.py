@@ -11,7 +11,16 @@ Types whose layout differs between the versions, or that only the old one has, a
 The way back is ``upstare_restore_...`` with the types exchanged; without it, what ``upstare_transform_...`` made cannot
 be rolled back.
 
-A function that returns int calls the update off by returning anything but 0. A third parameter, ``struct
+Messages that processes send each other are not transformed: they must have been read when the format changes. This
+function says how many of a type are still on their way, as far as its process can see (0: none, or not ours to read)::
+
+    int upstare_in_flight_job(struct upstare_context *context);                        for messages of struct job
+
+It is called in each process of the update when all of them stand still, on the way there and on the way back, and sees
+the globals of the new version as they will be. It must change nothing and wait for nothing. As long as one is not 0
+everybody goes on in the version before for a moment, then the update is tried again, until ``--timeout`` is over.
+
+A transformer that returns int calls the update off by returning anything but 0. A third parameter, ``struct
 upstare_context *``, is what ``upstare_refuse`` wants in order to say why. Functions of the new version can be called.
 """
 
@@ -27,9 +36,10 @@ from pycparser import c_ast, c_parser
 from upstare.errors import UsageError
 
 FORWARD, BACKWARD = "upstare_transform_", "upstare_restore_"
+IN_FLIGHT = "upstare_in_flight_"
 
 _DEFINITION = re.compile(
-    rf"^[^\S\n]*((?:\w[\w\s*]*?[\s*])((?:{FORWARD}|{BACKWARD})\w+)\s*\([^{{}};]*\))\s*\{{", re.MULTILINE
+    rf"^[^\S\n]*((?:\w[\w\s*]*?[\s*])((?:{FORWARD}|{BACKWARD}|{IN_FLIGHT})\w+)\s*\([^{{}};]*\))\s*\{{", re.MULTILINE
 )
 _NOISE = re.compile(r"/\*.*?\*/|//[^\n]*|\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'", re.DOTALL)
 TYPEDEFS = """
@@ -55,12 +65,13 @@ class UserTransformers:
     path: Path | None = None
     text: str = ""
     functions: dict[str, UserFunction] = field(default_factory=dict)
+    checks: dict[str, UserFunction] = field(default_factory=dict)  # of messages in flight, by the tag of their type
     used: set[str] = field(default_factory=set)
     prefix: str = FORWARD
 
     def reverse(self) -> UserTransformers:
         """The same file for the way back."""
-        return UserTransformers(self.path, self.text, self.functions, self.used, BACKWARD)
+        return UserTransformers(self.path, self.text, self.functions, self.checks, self.used, BACKWARD)
 
     def find(self, name: str) -> UserFunction | None:
         """The function for the type or variable ``name``, if the user wrote one."""
@@ -90,15 +101,22 @@ def read_transformers(path: Path, typedefs: Iterable[str] = ()) -> UserTransform
         raise UsageError(f"cannot read {path}: {error}") from error
     prelude = TYPEDEFS + "".join(f"typedef int {name};\n" for name in sorted(set(typedefs)) if name.isidentifier())
     visible = _NOISE.sub(lambda match: re.sub(r"[^\n]", " ", match.group()), text)
-    functions = {}
+    functions, checks = {}, {}
     for match in _DEFINITION.finditer(visible):
         line = visible.count("\n", 0, match.start(1)) + 1
-        functions[match.group(2)] = _signature(path, line, match.group(2), match.group(1), prelude)
-    return UserTransformers(path, text, functions)
+        function = _signature(path, line, match.group(2), match.group(1), prelude)
+        if function.name.startswith(IN_FLIGHT):
+            checks[function.name.removeprefix(IN_FLIGHT)] = function
+        else:
+            functions[function.name] = function
+    return UserTransformers(path, text, functions, checks)
 
 
 def _signature(path: Path, line: int, name: str, header: str, prelude: str) -> UserFunction:
+    check = name.startswith(IN_FLIGHT)
     form = f"void {name}(const OLD *old, NEW *new)"
+    if check:
+        form = f"int {name}(struct upstare_context *context)"
     words = re.sub(r"\b(?:__)?(?:inline|extern)(?:__)?\b", " ", header)
     try:
         tree = c_parser.CParser().parse(prelude + words + ";")
@@ -109,6 +127,7 @@ def _signature(path: Path, line: int, name: str, header: str, prelude: str) -> U
     parameters = function.args.params if function.args is not None else []
     pointers = all(isinstance(p.type, c_ast.PtrDecl | c_ast.ArrayDecl) for p in parameters)
     returns = function.type.type.names if isinstance(function.type, c_ast.TypeDecl) else []
-    if len(parameters) not in (2, 3) or not pointers or returns not in (["void"], ["int"]):
+    fits = len(parameters) == 1 and returns == ["int"] if check else len(parameters) in (2, 3)
+    if not fits or not pointers or returns not in (["void"], ["int"]):
         raise UsageError(f"{path}:{line}: error: {name} is no transformer", hint=f"transformers look like {form}")
     return UserFunction(name, len(parameters), returns == ["int"], line)

@@ -21,12 +21,12 @@
 
 #define STACK_BYTES ((size_t)1 << 20)
 #define MAGIC 0x4d435055u /* "UPCM" */
-#define PROTOCOL 2
+#define PROTOCOL 3
 #define LOOK_MS 20 /* how long a decision of another process may go unnoticed */
 #define GUEST_PATIENCE_MS 15000
 #define GLANCE_PATIENCE_US 50000 /* for a look at the threads: they pause meanwhile */
 
-enum op { STATUS = 1, LOAD, STOP, COMMIT, ABORT, ROLLBACK_PREPARE, BYE, FAULT };
+enum op { STATUS = 1, LOAD, STOP, COMMIT, ABORT, ROLLBACK_PREPARE, BYE, FAULT, CHECK };
 
 struct request {
   uint32_t magic, op;
@@ -272,6 +272,12 @@ static void stop(struct ups_text *text, struct ups_report *report, const struct 
   number(text, "frames", report->counts.frames);
 }
 
+static void say_loaded(struct ups_text *text, const struct ups_report *report) {
+  begin_reply(text, report);
+  number(text, "load_us", report->load_us);
+  number(text, "checks", report->checks);
+}
+
 static void say_committed(struct ups_text *text, const struct ups_report *report) {
   number(text, "committed", 1);
   number(text, "transform_us", report->transform_us);
@@ -303,13 +309,15 @@ static bool serve(int fd, const struct request *request, int descriptor) {
     case STATUS: status(&text, &report); break;
     case LOAD:
       ups_update_load(descriptor, &report);
-      begin_reply(&text, &report);
-      number(&text, "load_us", report.load_us);
+      say_loaded(&text, &report);
       break;
     case ROLLBACK_PREPARE:
       ups_update_load_previous(&report);
+      say_loaded(&text, &report);
+      break;
+    case CHECK:
+      ups_update_check(&report);
       begin_reply(&text, &report);
-      number(&text, "load_us", report.load_us);
       break;
     case STOP: stop(&text, &report, request, descriptor); break;
     case COMMIT: commit(&text, &report); break;

@@ -8,8 +8,15 @@
 static struct ups_event events[EVENTS];
 static uint32_t count;
 
+static bool same(const struct ups_event *a, const struct ups_event *b) {
+  return memcmp(a->to, b->to, sizeof a->to) == 0 && strcmp(a->outcome, b->outcome) == 0 &&
+         strcmp(a->reason, b->reason) == 0;
+}
+
+/* What is tried over and over, in vain and for the same reason, counts once. */
 void ups_history_add(const struct ups_event *event) {
-  events[count++ % EVENTS] = *event;
+  bool again = count != 0 && same(&events[(count - 1) % EVENTS], event);
+  events[(again ? count - 1 : count++) % EVENTS] = *event;
 }
 
 void ups_history_pause(uint64_t pause_us) {

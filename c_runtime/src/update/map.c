@@ -271,3 +271,18 @@ bool ups_map_all(const struct ups_transition *transition, struct ups_report *rep
   if (!move_objects(&context, &report->moved) || !map_all(&context) || context.refused) return false;
   return !locals_pointed_to(&context);
 }
+
+bool ups_map_check(const struct ups_transition *transition, struct ups_report *report) {
+  struct upstare_context context = {&report->reason, false};
+  for (uint32_t i = 0; i < transition->direction->n_checks; i++) {
+    const struct upstare_check *check = &transition->direction->checks[i];
+    int count = check->in_flight(&context);
+    if (count == 0 && !context.refused) continue;
+    report->kind = context.refused ? "refused" : "in_flight";
+    if (!context.refused)
+      ups_text_add(&report->reason, "messages of type %s are still on their way: upstare_in_flight_%s() says %d",
+                   check->messages, check->messages, count);
+    return false;
+  }
+  return true;
+}

@@ -60,9 +60,11 @@ void ups_report_free(struct ups_report *report) {
 
 /* ---- Load --------------------------------------------------------------------------------------------------------------- */
 
-static void loaded(struct ups_image *target, const struct upstare_patch *patch, bool backward) {
+static void loaded(struct ups_image *target, const struct upstare_patch *patch, bool backward,
+                   struct ups_report *report) {
   now.state = LOADED;
   now.transition = (struct ups_transition){target, patch, backward ? &patch->backward : &patch->forward, backward};
+  report->checks = now.transition.direction->n_checks;
 }
 
 void ups_update_load(int fd, struct ups_report *report) {
@@ -78,7 +80,7 @@ void ups_update_load(int fd, struct ups_report *report) {
     fail(report, "refused", why);
     return;
   }
-  loaded(target, target->patch, false);
+  loaded(target, target->patch, false, report);
   report->load_us = ups_now_us() - begun;
   ups_fault(UPS_STEP_LOADED);
 }
@@ -94,7 +96,7 @@ void ups_update_load_previous(struct ups_report *report) {
     fail(report, "unchanged", "there is no update to take back");
     return;
   }
-  loaded(last.previous, last.patch, true);
+  loaded(last.previous, last.patch, true, report);
   report->load_us = ups_now_us() - begun;
   ups_fault(UPS_STEP_LOADED);
 }
@@ -237,6 +239,19 @@ static void answer(struct ups_report *report) {
   *report = now.report;
   now.report = (struct ups_report){0};
   now.state = IDLE;
+}
+
+void ups_update_check(struct ups_report *report) {
+  if (now.state == SETTLED) {
+    answer(report);
+    return;
+  }
+  if (now.state != PREPARED) {
+    fail(report, "error", "the threads are not stopped");
+    return;
+  }
+  if (ups_fault(UPS_STEP_CHECK)) fail(report, "refused", "a fault was ordered");
+  if (report->kind != NULL || !ups_map_check(&now.transition, report)) settle(false, ups_text_string(&report->reason));
 }
 
 void ups_update_commit(struct ups_report *report) {
