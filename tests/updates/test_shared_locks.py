@@ -33,6 +33,7 @@ struct shared {
   pthread_mutex_t guard;
   pthread_cond_t freed; /* free has become 1 */
   int free;
+  volatile int turns, parent_has_it; /* the locks are not fair: each lets the other have its turn */
 };
 
 static struct shared *shared;
@@ -91,10 +92,11 @@ static void wait_for_it(int turns) {
     printf("child waits VERSION\\n");
     int error = take();
     printf("child has it, %d VERSION\\n", ++turns);
+    shared->turns = turns;
     if (error == EOWNERDEAD) printf("child recovers %d VERSION\\n", pthread_mutex_consistent(&shared->robust));
-    usleep(20000);
+    while (shared->parent_has_it) usleep(1000);
     give();
-    usleep(100000); /* the parent has taken it again */
+    while (!shared->parent_has_it) usleep(1000);
   }
 }
 
@@ -121,13 +123,17 @@ int main(int argc, char **argv) {
   named = sem_open(name, O_CREAT | O_EXCL, 0600, 1);
   sem_unlink(name);
   take();
+  shared->parent_has_it = 1;
   printf("parent has it VERSION\\n");
   if (fork() == 0) wait_for_it(0);
   while (fgets(line, sizeof line, stdin) != NULL) {
     if (line[0] == 'd') _exit(0); /* with the lock */
+    int before = shared->turns;
+    shared->parent_has_it = 0;
     give();
-    usleep(10000);
+    while (shared->turns == before) usleep(1000);
     take();
+    shared->parent_has_it = 1;
     printf("parent has it again VERSION\\n");
   }
 }
