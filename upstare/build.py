@@ -94,9 +94,9 @@ def build_image(
     try:
         known = [unit_work.known_summary(i) for i in numbers]
         summaries = _complete(workers, known, [partial(UnitWork.summary, number=i) for i in numbers], report, "reading")
-        blocking, plain = redirect_lists(include_directory().parent)
+        blocking, plain, calls_opaque = redirect_lists(include_directory().parent)
         while True:
-            merged = Program(units, summaries, options, blocking, plain)
+            merged = Program(units, summaries, options, blocking, [*plain, *calls_opaque])
             decisions = [
                 replace(merged.decisions(i), arguments_forward=ask(unit.compiler).arguments_forward,
                         fixed_room=not ask(unit.compiler).clang)  # fmt: skip
@@ -114,7 +114,9 @@ def build_image(
     finally:
         workers.close()
     sources = _sources_digest(units, summaries, merged.names, options, release)
-    description = _describe(units, summaries, built, merged, options, link_args, program, version, build or sources)
+    description = _describe(
+        units, summaries, built, merged, options, link_args, program, version, build or sources, calls_opaque
+    )
     description.sources = sources
     description.outside = sorted(options.outside & {
         *(f.name for f in description.functions if not f.static), *merged.external_variables
@@ -161,12 +163,12 @@ def _sources_digest(
 
 def _describe(
     units: Sequence[Unit], summaries: list[UnitSummary], built: list[UnitFacts], merged: Program, options: Options,
-    link_args: list[str], program: str, version: str, build: str,
+    link_args: list[str], program: str, version: str, build: str, calls_opaque: Sequence[str],
 ) -> Description:  # fmt: skip
     result = Description(
         FORMAT, ABI, build, program, version, options.scheme, options.placement, link_args
     )  # fmt: skip
-    redirected = set(merged.redirects)
+    redirected = set(merged.redirects).difference(calls_opaque)
     for index, (unit, summary, made) in enumerate(zip(units, summaries, built, strict=True)):
         name = merged.names[index]
         result.units.append(UnitInfo(name, unit.path, list(unit.flags), list(unit.compiler), unit.digest))

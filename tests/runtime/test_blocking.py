@@ -25,6 +25,7 @@ FLAGS = ("-std=gnu11", "-D_GNU_SOURCE", "-O2", "-g", "-pthread")
 DEADLINE = 120.0
 
 HEADERS = """
+#include <dlfcn.h>
 #include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -44,7 +45,7 @@ HEADERS = """
 def redirected() -> list[str]:
     """Every name in redirects.toml."""
     table = tomllib.loads((RUNTIME / "redirects.toml").read_text())
-    return [*table["blocking"], *table["plain"]]
+    return [*table["blocking"], *table["plain"], *table["opaque"]]
 
 
 def redirects(names: Sequence[str]) -> str:

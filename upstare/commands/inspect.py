@@ -193,7 +193,7 @@ def _print(summary: dict[str, Any], *, functions: bool, points: bool, limit: int
         None,
     )
     section(
-        "Plug-ins (opaque)",
+        "Plug-ins (opaque if not listed above)",
         ("opened by", "#sites", "first"),
         _by_callee([call for call in summary["opaque_calls"] if call["callee"] in ("dlopen", "dlmopen")]),
         None,
@@ -255,7 +255,7 @@ def _print_library(library: dict[str, Any], *, as_json: bool) -> None:
     tables.show(f"units      {len(library['units'])} ({', '.join(library['units'])})")
     if library["obstacle"] is None:
         tables.show("treatment  opaque; versioned with a program that is linked with it if UPSTARE_LIBRARIES says so")
-        tables.show("           (what a program opens with dlopen is opaque)")
+        tables.show("           (a plug-in, opened with dlopen, is opaque if the program is not linked with it)")
     else:
         tables.show(f"treatment  opaque: {library['obstacle']}")
 

@@ -335,6 +335,18 @@ class Libraries:
             for digest, rows in found.items()
         }
 
+    def list_names(self, compiler: Sequence[str], work: Path) -> list[Path]:
+        """The object by which the runtime knows what the libraries that are taken in are called (``plugins.c``)."""
+        if not self.taken:
+            return []
+        names = sorted({name for library in self.taken for name in (os.path.basename(library.name), library.path.name)})
+        listed = "".join(f"{json.dumps(name)}, " for name in names)
+        target = work / "upstare_libraries.o"
+        text = f"extern const char *const upstare_libraries[]; const char *const upstare_libraries[] = {{{listed}0}};\n"
+        words = [*compiler, "-fPIC", "-fno-lto", "-w", "-x", "c", "-c", "-", "-o", str(target)]
+        process.check(words, "list the versioned libraries", feed=text.encode(errors="surrogateescape"))
+        return [target]
+
     # ---- the second link ---------------------------------------------------------------------------------------------
 
     def at(self, file: Input) -> Library | None:

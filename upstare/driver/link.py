@@ -139,6 +139,7 @@ class _Link:
             image.description.libraries = shared.describe()
             shared.prepare(image.objects, opaque, work)
             self.lead_to_entries(files, image, work)
+            image.extra_objects.extend(shared.list_names(self.compiler, work))
             words = self.second_link(files, sources, shared, image, work)
             words += [*map(str, image.extra_objects), str(use.runtime(self.compiler))]
             words += [f"-Wl,--wrap={START}", *WRAP_JUMPS]

@@ -17,6 +17,8 @@ from transforms.decisions import Decisions, VariableDecision
 from upstare.model.facts import CallFact, FunctionFact, UnitSummary, VariableFact
 from upstare.model.unit import Options, Unit
 
+_LOOKS_UP = ("dlsym", "dlvsym")  # what gives a program pointers to functions by their names
+
 
 def relative_paths(paths: Sequence[str]) -> list[str]:
     """Names of units relative to the build root, the deepest folder that holds them all."""
@@ -60,13 +62,13 @@ class Program:
 
     def __init__(
         self, units: Sequence[Unit], summaries: Sequence[UnitSummary], options: Options, blocking: Iterable[str],
-        plain: Iterable[str],
+        others: Iterable[str],
     ) -> None:  # fmt: skip
         self.units, self.summaries, self.options = units, summaries, options
         self.names = relative_paths([u.path for u in units])
         self.blocking = sorted(blocking)
         self._blocking = set(self.blocking)
-        self.redirects = sorted({*self.blocking, *plain})
+        self.redirects = sorted({*self.blocking, *others})
         default = options.placement == "default"
         self._sibling_calls = [default and makes_sibling_calls(unit.flags) for unit in units]
         self._functions: dict[tuple[int, str], FunctionFact] = {}
@@ -86,9 +88,13 @@ class Program:
                 if found is not None:
                     self.address_taken.add(found)
                     self._by_type[self._functions[found].type].add(found)
-        # The program calls none of these by a pointer for being found by its name.
-        outside = (self._external.get(self._aliases.get(name, name)) for name in options.outside)
-        self.address_taken |= {found for found in outside if found is not None}
+        looked_up = any(c.callee in _LOOKS_UP for s in summaries for f in s.functions for c in f.calls)
+        for name in options.outside:
+            found = self._external.get(self._aliases.get(name, name))
+            if found is not None:
+                self.address_taken.add(found)
+                if looked_up:
+                    self._by_type[self._functions[found].type].add(found)
         self.lasting: set[tuple[int, str]] = set()
         self._last()
         graph = self._edges()
@@ -341,9 +347,9 @@ def _components(graph: dict[tuple[int, str], set[tuple[int, str]]]) -> list[list
     return result
 
 
-def redirect_lists(runtime: Path) -> tuple[list[str], list[str]]:
-    """(blocking, plain) out of the runtime's redirects.toml."""
+def redirect_lists(runtime: Path) -> tuple[list[str], list[str], list[str]]:
+    """(blocking, plain, opaque) out of the runtime's redirects.toml."""
     import tomllib
 
     data = tomllib.loads((runtime / "redirects.toml").read_text())
-    return list(data["blocking"]), list(data["plain"])
+    return list(data["blocking"]), list(data["plain"]), list(data["opaque"])
