@@ -46,6 +46,9 @@ UPS_PUBLIC void upstare_rearm(volatile unsigned long *record, const unsigned lon
 static unsigned long *today(unsigned long *buffer, unsigned long *room) {
   const unsigned long *record = (const unsigned long *)buffer[RECORD];
   if (record == NULL || buffer[OF_PC] != buffer[PC] || buffer[OF_SP] != buffer[SP]) return buffer;
+  unsigned long changed = 0;
+  for (int i = 0; i < WORDS; i++) changed |= record[1 + i] ^ buffer[i];
+  if (changed == 0) return buffer;
   memcpy(room, buffer, ALL * sizeof *room);
   memcpy(room, record + 1, WORDS * sizeof *room);
   return room;
