@@ -119,6 +119,17 @@ def test_argument_may_be_on_the_heap(tmp_path: Path) -> None:
     assert refusal["details"] == [f"program.c:{FIRST_LINE + 5}: malloc(sizeof(struct board))"]
 
 
+def test_variable_filled_by_its_address_may_lead_to_the_heap(tmp_path: Path) -> None:
+    made, _ = make_patch(
+        "#include <stdlib.h>\nstatic struct board *make(void) {\n  struct board *made = NULL;\n"
+        "  return posix_memalign((void **)&made, 64, sizeof *made) == 0 ? made : NULL;\n}",
+        tmp_path,
+    )
+    (refusal,) = tool.expect(made, 3, "refused")["refusals"]
+    assert "objects of it may be on the heap" in refusal["text"]
+    assert refusal["details"] == [f"program.c:{FIRST_LINE + 3}: &made"]
+
+
 def test_private_memory_is_the_heap(tmp_path: Path) -> None:
     private = MAP.format("MAP_PRIVATE | MAP_ANONYMOUS", "-1")
     made, _ = make_patch(f"static struct board *make(void) {{\n  return {private};\n}}", tmp_path)

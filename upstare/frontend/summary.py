@@ -230,7 +230,7 @@ def _pointers(parsed: Parsed, tree: FunctionTree, summary: UnitSummary, types: T
     """Pointers to records that do not come from a pointer to the same record."""
     for node in tree.body.evaluated():
         for target, value in _conversions(tree, node):
-            record = _record(target)
+            record = _record(target) or _filled(target, value)
             if record is None or value.kind in ("list", "number"):
                 continue
             source_type = value.type.get_canonical()
@@ -247,6 +247,15 @@ def _pointers(parsed: Parsed, tree: FunctionTree, summary: UnitSummary, types: T
                 continue
             file, line = parsed.source.locate(node.start)
             summary.pointer_sources.append(PointerSource(types.key(record), file, line, text))
+
+
+def _filled(target: Any, value: Node) -> Any:
+    """The record that a pointer variable leads to when it is filled by its address: ``(void **)&pointer``."""
+    target, source = target.get_canonical(), value.type.get_canonical()
+    if target.kind != TypeKind.POINTER or source.kind != TypeKind.POINTER:
+        return None
+    filled = target.get_pointee().get_canonical().kind == TypeKind.POINTER and _record(target.get_pointee()) is None
+    return _record(source.get_pointee()) if filled else None
 
 
 def _conversions(tree: FunctionTree, node: Node) -> Iterator[tuple[Any, Node]]:
