@@ -67,3 +67,86 @@ def test_tree_of_processes(tmp_path: Path) -> None:
                 assert not [line for line in program.lines[seen:] if line.endswith(before)]
         for worker in tool.status(program.pid).data["processes"]:
             assert [entry["outcome"] for entry in worker["history"]] == ["updated", "rolled_back"] * TIMES
+
+
+EVERY_KIND = """
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+extern char **environ;
+
+static void rest(long microseconds) {
+  struct timespec time = {0, microseconds * 1000};
+  nanosleep(&time, NULL);
+}
+
+static pid_t spawned(char **arguments) {
+  pid_t child;
+  return posix_spawn(&child, arguments[0], NULL, NULL, arguments, environ) == 0 ? child : -1;
+}
+
+static pid_t forked(char **arguments) {
+  pid_t child = fork();
+  if (child != 0) return child;
+  if (arguments == NULL) exit(7);
+  execv(arguments[0], arguments);
+  _exit(9);
+}
+
+static pid_t vforked(char **arguments) {
+  pid_t child = vfork();
+  if (child == 0) {
+    execv(arguments[0], arguments);
+    _exit(9);
+  }
+  return child;
+}
+
+/* Children of every kind, of this program and of another one, each of which has to be there, and ends with 7. */
+int main(int count, char **arguments) {
+  char *again[] = {"/proc/self/exe", "guest", NULL}, *other[] = {"/bin/sh", "-c", "exit 7", NULL};
+  if (count > 1) {
+    rest(10000);
+    return 7;
+  }
+  setvbuf(stdout, NULL, _IOLBF, 0);
+  again[0] = arguments[0];
+  for (unsigned long number = 0;; number++) {
+    pid_t child = -1;
+    switch (number % 6) {
+      case 0: child = forked(NULL); break;
+      case 1: child = forked(again); break;
+      case 2: child = forked(other); break;
+      case 3: child = vforked(again); break;
+      case 4: child = vforked(other); break;
+      case 5: child = spawned(number % 12 == 5 ? again : other); break;
+    }
+    int status = 0;
+    if (child < 0) printf("no child of kind %lu\\n", number % 6);
+    while (number % 3 != 0 && waitpid(-1, &status, WNOHANG) > 0)
+      if (!WIFEXITED(status) || WEXITSTATUS(status) != 7) printf("lost: %x\\n", status);
+    printf("%lu VERSION\\n", number);
+    rest(2000);
+  }
+}
+"""
+
+
+def test_children_of_every_kind(tmp_path: Path) -> None:
+    built, patch = build_pair(EVERY_KIND, tmp_path)
+    with running([built]) as program:
+        program.expect("^60 old")
+        for _ in range(TIMES):
+            for command, now in ((("apply", patch), "new"), (("rollback",), "old")):
+                tool.expect(tool.upstare(*command, "--pid", program.pid, "--tree"), outcome="updated")
+                program.drain()
+                seen = len(program.lines)
+                program.expect(f"[0-9]+ {now}$", seen + 24)
+                assert all(line.endswith(now) for line in program.lines[seen:]), program.lines[seen:]
+        numbers = [int(line.split()[0]) for line in program.lines if line.split()[0].isdecimal()]
+        assert numbers == list(range(len(numbers)))
+        assert len(numbers) == len(program.lines), [x for x in program.lines if not x.split()[0].isdecimal()]
