@@ -87,8 +87,10 @@ def test_chosen_by_name(place: Place, choice: str) -> None:
     place.write("main.c", '#include "greet.h"\nint more(void);\nint main(void) { return greet("world") < more(); }\n')
     place.good_cc("-fPIC", "-shared", "greet.c", "-o", "libgreet.so")
     place.good_cc("-fPIC", "-shared", "more.c", "-o", "libmore.so")
-    place.good_cc("main.c", "-L.", "-lmore", "-lgreet", RPATH, "-o", "prog")
+    result = place.cc("main.c", "-L.", "-lmore", "-lgreet", RPATH, "-o", "prog")
     greets(place)
+    warning = "upstare: warning: prog is not linked with other (UPSTARE_LIBRARIES)\n" if "other" in choice else ""
+    assert result.stderr == warning
     assert libraries(place) == {"libgreet.so": (True, 1), "libmore.so": (False, 1)}
 
 
@@ -203,6 +205,19 @@ def test_both_define_a_name(versioned: Place) -> None:
     assert "it defines greeted, and so does another part of the program" in said
 
 
+def test_an_opaque_library_in_front_defines_a_name(versioned: Place) -> None:
+    """Then its definition counts, and would not any more in a program that has its own."""
+    versioned.good_cc("-fPIC", "-shared", "greet.c", "-o", "libgreet.so")
+    versioned.write("other.c", "int greeted = 5; int other = 3;\n")
+    versioned.plain("-fPIC", "-shared", "other.c", "-o", "libother.so")
+    text = '#include "greet.h"\nextern int other;\nint main(void) { return greet("world") < other; }\n'
+    versioned.write("main.c", text)
+    said = refused(versioned, "main.c", "-L.", "-lother", "-lgreet")
+    assert "it defines greeted, and so does another part of the program" in said
+    versioned.good_cc("main.c", "-L.", "-lgreet", "-lother", RPATH, "-o", "prog")
+    greets(versioned)
+
+
 @pytest.mark.parametrize("private", ['__attribute__((visibility("hidden"))) ', ""], ids=["hidden", "script"])
 @pytest.mark.parametrize("other", ["int helper(void) { return 1; }", "int helper(void); int (*x)(void) = helper;"])
 def test_a_private_name_that_others_have(versioned: Place, private: str, other: str) -> None:
@@ -218,6 +233,19 @@ def test_a_private_name_that_others_have(versioned: Place, private: str, other: 
     versioned.write("other.c", other + "\n")
     said = refused(versioned, "main.c", "other.c", "-L.", "-lgreet", "-lhelper")
     assert "its helper is private, and the program has or wants another one" in said
+
+
+def test_names_of_what_the_linker_did_not_take(versioned: Place) -> None:
+    """An archive may have members of any name, as long as they stay there."""
+    versioned.good_cc("-fPIC", "-shared", "greet.c", "-o", "libgreet.so")
+    versioned.write("other.c", "int greeted; int other;\n")
+    versioned.plain("-c", "other.c")
+    versioned.run(["ar", "crs", "libother.a", "other.o"])
+    versioned.good_cc("main.c", "-L.", "-lgreet", "-lother", "-o", "prog")
+    greets(versioned)
+    versioned.write("main.c", '#include "greet.h"\nextern int other;\nint main(void) { return greet("w") < other; }\n')
+    said = refused(versioned, "main.c", "-L.", "-lother", "-lgreet")
+    assert "it defines greeted, and so does another part of the program" in said
 
 
 def test_private_names_stay_private(versioned: Place) -> None:

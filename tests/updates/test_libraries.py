@@ -36,7 +36,7 @@ def build_counter(folder: Path, versions: Sequence[str] = ("old", "new"), **env:
     built = []
     for version in versions:
         there = place("libraries", version, folder)
-        cc(there, "-fPIC", "-shared", "counter.c", "-o", "libcounter.so")
+        cc(there, "-fPIC", "-shared", "counter.c", "-o", "libcounter.so", **env)
         cc(there, "main.c", "-L.", "-lcounter", "-Wl,-rpath,$ORIGIN", "-o", "program", **env)
         built.append(there / "program")
     return built
@@ -51,10 +51,12 @@ def poke(program: Program, send: str, *expected: str) -> None:
     assert len(program.lines) == before + len(expected), program.log()
 
 
-@pytest.mark.parametrize("scheme", ["trap", "flag"])
-def test_versioned_library_on_the_stack(tmp_path: Path, scheme: str) -> None:
+@pytest.mark.parametrize("mode", [{}, {"UPSTARE_SCHEME": "flag"}, {"UPSTARE_CC": "clang"}], ids=str)
+def test_versioned_library_on_the_stack(tmp_path: Path, mode: dict[str, str]) -> None:
     """Only the library changes, its code and the type of its state, while a function of it that never returns runs."""
-    old, new = build_counter(tmp_path, UPSTARE_SCHEME=scheme, **VERSIONED)
+    if "UPSTARE_CC" in mode and shutil.which("clang") is None:
+        pytest.skip("clang is not installed")
+    old, new = build_counter(tmp_path, **mode, **VERSIONED)
     made = tool.expect(tool.patch(old, new, tmp_path / "x.upatch"))
     assert made["changed"] == ["counter.c:show"]
     assert [m["name"] for m in made["moved_variables"]] == ["tally"]

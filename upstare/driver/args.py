@@ -168,6 +168,11 @@ class Command:
         """The inputs that are C, preprocessed or not."""
         return [t for t in self.inputs if t.language in (C, C_PREPROCESSED)]
 
+    @property
+    def other_sources(self) -> list[Token]:
+        """The inputs in other languages than C."""
+        return [t for t in self.inputs if t.language not in (None, C, C_PREPROCESSED)]
+
     def has(self, *options: str) -> bool:
         """Whether one of the options, given whole, is on the command line (also as -Wl,OPTION)."""
         return any(t.words[0] in options or (t.kind == LINK and t.value in options) for t in self.tokens)

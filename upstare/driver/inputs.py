@@ -67,8 +67,8 @@ def collect(command: Command, compiler: Sequence[str]) -> list[Input]:
     return found
 
 
-def opaque_parts(command: Command, files: Iterable[Input], result: elf.Elf) -> list[str]:
-    """The names of the objects and sources without a unit that are in what the command linked."""
+def opaque_parts(files: Iterable[Input], result: elf.Elf) -> list[Part]:
+    """The objects without a unit that are in what was linked of the files, as far as its symbols tell."""
     names = {s.name for s in result.symbols() if s.defined}
     stripped = not any(s.name == ".symtab" for s in result.sections)
     found = []
@@ -76,8 +76,8 @@ def opaque_parts(command: Command, files: Iterable[Input], result: elf.Elf) -> l
         for part in file.parts:
             defined = {s.name for s in part.symbols() if s.defined}
             if not part.units and (file.kind == "object" or stripped or (defined and defined <= names)):
-                found.append(part.name)
-    return found + [t.value for t in command.inputs if t.language not in (None, args.C, args.C_PREPROCESSED)]
+                found.append(part)
+    return found
 
 
 def find_library(name: str, static: bool, command: Command, compiler: Sequence[str]) -> Path | None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -142,7 +143,7 @@ def describe(command: Command, compiler: Sequence[str], output: Path) -> None:
     found: list[Input] = []
     try:
         found = inputs.collect(command, compiler)
-        obstacle = _obstacle(command, inputs.opaque_parts(command, found, library))
+        obstacle = _obstacle(command, inputs.opaque_parts(found, library))
     except NotUpdatable as error:
         obstacle = str(error)
     shared = {_name(elf.read(f.path), f): str(f.path.absolute()) for f in found if f.kind == "shared"}
@@ -152,15 +153,22 @@ def describe(command: Command, compiler: Sequence[str], output: Path) -> None:
     elf.add_sections(output, {**sections, elf.SECTION_LIBRARY: record.encode()})
 
 
-def _obstacle(command: Command, opaque: Sequence[str]) -> str | None:
-    if opaque:
-        return f"it holds code that was not compiled by upstare cc as C ({', '.join(opaque[:3])})"
+def _obstacle(command: Command, opaque: Sequence[Part]) -> str | None:
+    others = [*(part.name for part in opaque), *(token.value for token in command.other_sources)]
+    if others:
+        return f"it holds code that was not compiled by upstare cc as C ({', '.join(others[:3])})"
     for token in command.tokens:
         if token.kind == args.LINK:
             option = token.value if token.words[0] in ("-Xlinker", "-z") else token.words[0]
             if option.partition("=")[0] in _MORE_THAN_OBJECTS:
                 return f"it was linked with {option}"
     return None
+
+
+def _chosen() -> set[str] | None:
+    """The names of the libraries that are to be versioned; None for all that can be."""
+    choice = os.environ.get(VARIABLE) or OPAQUE
+    return None if choice == VERSIONED else {name for name in choice.split(",") if name and choice != OPAQUE}
 
 
 class Libraries:
@@ -192,6 +200,7 @@ class Libraries:
         for name in reversed(needed):
             self._visit(name, self._known.get(name))
         self._verify_alone()
+        self._warn_of_unknown()
 
     def _library(self, name: str, path: Path) -> Library:
         file = elf.read(path)
@@ -218,10 +227,14 @@ class Libraries:
         self.taken.append(library)
 
     def _wanted(self, library: Library) -> bool:
-        choice = os.environ.get(VARIABLE) or OPAQUE
-        if choice in (VERSIONED, OPAQUE):
-            return choice == VERSIONED and bool(library.units)
-        return not library.known_as.isdisjoint(choice.split(","))
+        chosen = _chosen()
+        return bool(library.units) if chosen is None else not library.known_as.isdisjoint(chosen)
+
+    def _warn_of_unknown(self) -> None:
+        """Say which libraries are chosen by name, but are none of the program's."""
+        known = set().union(*(library.known_as for library in self._known.values()))
+        for name in sorted((_chosen() or set()) - known):
+            print(f"upstare: warning: {self.output} is not linked with {name} ({VARIABLE})", file=sys.stderr)
 
     def _verify(self, library: Library) -> None:
         """Raises NotUpdatable for a library that cannot be taken apart."""

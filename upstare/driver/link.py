@@ -137,7 +137,7 @@ class _Link:
             )
             progress.report("link", 0, 1)
             image.description.libraries = shared.describe()
-            shared.prepare(image.objects, opaque, work)
+            shared.prepare(image.objects, inputs.opaque_parts(files, self.first), work)
             self.lead_to_entries(files, image, work)
             image.extra_objects.extend(shared.list_names(self.compiler, work))
             words = self.second_link(files, sources, shared, image, work)
@@ -416,7 +416,7 @@ def _carry_units(command: Command, compiler: Sequence[str], output: Path) -> Non
     present = result.section(elf.SECTION_UNIT) or b""
     if not present and not records:
         return
-    if inputs.opaque_parts(command, inputs.collect(command, compiler), result):
+    if command.other_sources or inputs.opaque_parts(inputs.collect(command, compiler), result):
         records.append(embed.opaque_record())
     if records:
         elf.add_sections(output, {elf.SECTION_UNIT: present + b"".join(records)})
