@@ -61,7 +61,7 @@ def read_library(path: Path) -> dict[str, Any] | None:
     """What a shared library says of itself, as plain data (the object of ``--json``); None if it is none of ours."""
     from upstare.driver import embed
     from upstare.driver.elf import SECTION_LIBRARY, SECTION_UNIT
-    from upstare.driver.libraries import Record
+    from upstare.driver.library import Record
 
     elf = read(path)
     section = elf.section(SECTION_LIBRARY)

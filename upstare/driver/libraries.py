@@ -1,12 +1,9 @@
-"""Shared libraries of a program's own: what one says of itself, and how it becomes part of an updateable program.
+"""Shared libraries of a program's own, and how they become part of an updateable program.
 
-``upstare cc -shared`` leaves the units of a library in it (``.upstare.unit``) and says beside them, in
-``.upstare.library`` (JSON, not loaded), where the linker found what it needs, and why it cannot be taken apart if so.
-A program that is linked with it has it *opaque*, as any other library, or *versioned*: then its units are transformed
-with those of the program, as if its objects had been named in its place, and the file is not loaded any more.
-
-What a dynamic linker does and a static one does not is done here (order of constructors, what stays hidden), or is a
-reason to refuse.
+A program that is linked with such a library (see :mod:`upstare.driver.library`) has it *opaque*, as any other, or
+*versioned*: then its units are transformed with those of the program, as if its objects had been named in its place,
+and the file is not loaded any more. What a dynamic linker does and a static one does not is done here (the order of
+constructors, what stays hidden), or is a reason to refuse.
 """
 
 from __future__ import annotations
@@ -16,153 +13,25 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from upstare.driver import args, elf, embed, inputs, process
-from upstare.driver.args import Command
+from upstare.driver import elf, process
 from upstare.driver.inputs import Input, Part
-from upstare.errors import NotUpdatable, UpstareError
+from upstare.driver.library import Library, Record, needed_name
+from upstare.errors import NotUpdatable
 
 if TYPE_CHECKING:
-    from upstare.driver.elf import Elf
     from upstare.model.description import Library as Described
 
 VARIABLE = "UPSTARE_LIBRARIES"
 VERSIONED, OPAQUE = "versioned", "opaque"
 
-# Options of the linker after which a library is more than its objects, one after the other.
-_MORE_THAN_OBJECTS = (
-    "--wrap", "--defsym", "-T", "--script", "-init", "-fini", "-e", "--entry", "-R", "--just-symbols", "-F", "--filter",
-    "-f", "--auxiliary", "-nostartfiles", "-nostdlib", "initfirst", "interpose",
-)  # fmt: skip
-
 # The compiler gives 101 and more to constructors of the user, and no number to most.
 _PRIORITIES = range(1, 101)
 _NO_PRIORITY = 1 << 16
 _ARRAY = re.compile(r"\.(init|fini)_array(?:\.(\d+))?$")
-
-
-@dataclass(eq=False)
-class Library:
-    """A shared library on its way into a program.
-
-    Attributes:
-        name: by which programs load it.
-        path: the file.
-        file: its contents.
-        record: what it says of itself; None if it was not linked by ``upstare cc``.
-        libraries: those of the program's own that it needs and that are taken into the program, too.
-    """
-
-    name: str
-    path: Path
-    file: Elf
-    record: Record | None
-    libraries: list[Library] = field(default_factory=list)
-
-    @property
-    def units(self) -> bytes:
-        """The records of its units."""
-        return self.file.section(elf.SECTION_UNIT) or b""
-
-    @property
-    def digests(self) -> list[str]:
-        """The digests of its units."""
-        return embed.digests(self.units, str(self.path))
-
-    @property
-    def exported(self) -> set[str]:
-        """The functions and variables that others see."""
-        return {s.name for s in self.file.symbols(".dynsym") if s.defined and not s.local}
-
-    @property
-    def needed(self) -> list[str]:
-        """The names of the libraries that it is linked with."""
-        return self.file.dynamic(elf.DT_NEEDED)
-
-    @property
-    def known_as(self) -> set[str]:
-        """What a person may call it: as the linker does, by its file's name, or by the name that programs know."""
-        names = {self.name, self.path.name}
-        return names | {n[3:].partition(".so")[0] for n in names if n.startswith("lib")}
-
-    def family(self) -> Iterator[Library]:
-        """The library and those that it brings into the program."""
-        yield self
-        for other in self.libraries:
-            yield from other.family()
-
-    def describe(self, versioned: bool) -> Described:
-        """What the version description says of it."""
-        from upstare.model.description import Library as Described
-
-        units = len(self.digests)
-        return Described(self.name, versioned, units, elf.code_digest(self.file) if units and not versioned else "")
-
-
-@dataclass
-class Record:
-    """What a library that ``upstare cc`` linked says of itself.
-
-    Attributes:
-        needed: files by the names under which it needs them.
-        directories: where its linker looked for libraries.
-        obstacle: why it cannot be taken apart, or None.
-    """
-
-    needed: dict[str, str]
-    directories: list[str]
-    obstacle: str | None
-
-    def encode(self) -> bytes:
-        """The contents of the section."""
-        return json.dumps(vars(self), sort_keys=True).encode()
-
-    @classmethod
-    def decode(cls, data: bytes, name: str) -> Record:
-        """What :meth:`encode` wrote. Raises UpstareError if it is something else; ``name`` is that of the file."""
-        try:
-            return cls(**json.loads(data))
-        except (ValueError, TypeError) as error:
-            raise UpstareError(f"what {name} says of itself is damaged: {error}") from error
-
-
-def describe(command: Command, compiler: Sequence[str], output: Path) -> None:
-    """A shared library that was just linked holds all of its units and its record; one without units stays as it is."""
-    with output.open("rb") as file:
-        start = file.read(5)
-    if not elf.is_elf(start) or start[4] != elf.CLASS_64:
-        return  # nothing that a program could take in
-    library = elf.read(output)
-    units = embed.records_of_sources(command, compiler)
-    present = library.section(elf.SECTION_UNIT) or b""
-    if not present and not units:
-        return
-    found: list[Input] = []
-    try:
-        found = inputs.collect(command, compiler)
-        obstacle = _obstacle(command, inputs.opaque_parts(found, library))
-    except NotUpdatable as error:
-        obstacle = str(error)
-    shared = {_name(elf.read(f.path), f): str(f.path.absolute()) for f in found if f.kind == "shared"}
-    directories = [os.path.abspath(d) for d in inputs.search_directories(command)]
-    record = Record({n: shared[n] for n in library.dynamic(elf.DT_NEEDED) if n in shared}, directories, obstacle)
-    sections = {elf.SECTION_UNIT: present + b"".join(units)} if units else {}
-    elf.add_sections(output, {**sections, elf.SECTION_LIBRARY: record.encode()})
-
-
-def _obstacle(command: Command, opaque: Sequence[Part]) -> str | None:
-    others = [*(part.name for part in opaque), *(token.value for token in command.other_sources)]
-    if others:
-        return f"it holds code that was not compiled by upstare cc as C ({', '.join(others[:3])})"
-    for token in command.tokens:
-        if token.kind == args.LINK:
-            option = token.value if token.words[0] in ("-Xlinker", "-z") else token.words[0]
-            if option.partition("=")[0] in _MORE_THAN_OBJECTS:
-                return f"it was linked with {option}"
-    return None
 
 
 def _chosen() -> set[str] | None:
@@ -192,7 +61,7 @@ class Libraries:
         self._known: dict[str, Library] = {}
         self.of_input: dict[int, Library] = {}
         for file in shared:
-            name = _name(elf.read(file.path), file)
+            name = needed_name(elf.read(file.path), file)
             self.of_input[id(file)] = self._known.setdefault(name, self._library(name, file.path))
         self.taken: list[Library] = []  # in the order in which their constructors run
         self.opaque: list[str] = []
@@ -431,11 +300,3 @@ def _plain(symbol: str) -> str | None:
         case ["up", _, name] | ["upe", name]:
             return name
     return None if symbol.startswith(elf.SHARED_NAMES) else symbol
-
-
-def _name(file: Elf, found: Input) -> str:
-    """The name under which a program that is linked with the file needs it."""
-    names = file.dynamic(elf.DT_SONAME)
-    if names:
-        return names[0]
-    return found.path.name if found.token.kind == args.LIBRARY else found.token.value

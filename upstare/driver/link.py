@@ -20,11 +20,12 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from upstare.driver import args, elf, embed, inputs, libraries, options, process
+from upstare.driver import args, elf, embed, inputs, options, process
 from upstare.driver.args import Command
 from upstare.driver.compiler import ask
 from upstare.driver.inputs import Input, Part
 from upstare.driver.libraries import Libraries
+from upstare.driver.library import describe_library
 from upstare.driver.progress import LinkProgress
 from upstare.driver.runtime import WRAP_JUMPS
 from upstare.errors import NotUpdatable, UpstareError, UsageError
@@ -82,7 +83,7 @@ def link(command: Command, arguments: Sequence[str], compiler: Sequence[str], us
     if _is_shared(command):
         _warn(output, command.words(args.LTO))
         with _removed_unless_done(output):
-            libraries.describe(command, compiler, output)
+            describe_library(command, compiler, output)
         return 0
     with _removed_unless_done(output):
         with output.open("rb") as file:
