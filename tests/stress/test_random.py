@@ -21,7 +21,7 @@ def test_random_program_behaves_as_plain(seed: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("csmith") is None or not INCLUDE.exists(), reason="needs csmith and libcsmith-dev")
-@pytest.mark.parametrize("seed", [100070, 200364, 700107])
+@pytest.mark.parametrize("seed", [100070, 200364, 700107, 701460])
 def test_program_that_once_differed(seed: int, tmp_path: Path) -> None:
     assert try_program(seed, tmp_path).state == "same"
 

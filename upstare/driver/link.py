@@ -20,7 +20,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from upstare.driver import args, elf, embed, inputs, options, process
+from upstare.driver import args, elf, embed, inputs, options, process, unreachable
 from upstare.driver.args import Command
 from upstare.driver.compiler import ask
 from upstare.driver.inputs import Input, Part
@@ -148,7 +148,7 @@ class _Link:
             words += ["-Wl,--no-gc-sections", "-ldl", "-pthread"]
             words += self.resume_segment(work)
             with self.replacement() as program:
-                self.relink(words, program, work)
+                image.description.unreachable = self.relink(words, program, work)
                 elf.lead_to_entries(program)
                 image.description.build = elf.seal(program, image.description.build)
                 texts = {u.digest: u.text for u in units}
@@ -385,13 +385,28 @@ class _Link:
         script.write_text(f"SECTIONS {{ {runtime} {clones} }} INSERT AFTER .bss;\n")
         return [f"-Wl,-T,{script}"]
 
-    def relink(self, words: list[str], program: Path, work: Path) -> None:
-        """The second link."""
+    def relink(self, words: list[str], program: Path, work: Path) -> list[str]:
+        """The second link. The names that it misses and that the plain program never reaches."""
+        known = {s.name for s in self.first.symbols()} | {s.name for s in self.first.symbols(".dynsym")}
+        names: set[str] = set()
+        while True:
+            more = unreachable.define(sorted(names), self.compiler, work)
+            try:
+                self._relink([*words, *more], program, work)
+                return sorted(names)
+            except UpstareError as error:
+                found = unreachable.missed(str(error), known) - names
+                if not found:
+                    raise
+                names |= found
+
+    def _relink(self, words: list[str], program: Path, work: Path) -> None:
         if sum(len(w) + 1 for w in words) > _RESPONSE_FILE_FROM:
             file = work / "link.rsp"
             file.write_text(args.quote(words), encoding="utf-8", errors="surrogateescape")
             words = [f"@{file}"]
-        process.check([*self.compiler, *words, "-o", str(program)], f"link the updateable {self.output}")
+        command = [*self.compiler, *words, "-o", str(program)]
+        process.check(command, f"link the updateable {self.output}", env={**os.environ, "LC_ALL": "C"})
 
     @contextmanager
     def replacement(self) -> Iterator[Path]:

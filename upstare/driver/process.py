@@ -103,13 +103,15 @@ def run(words: Sequence[str]) -> int:
     return start(words).wait()
 
 
-def check(words: Sequence[str], purpose: str, *, feed: bytes | None = None) -> bytes:
+def check(
+    words: Sequence[str], purpose: str, *, feed: bytes | None = None, env: Mapping[str, str] | None = None
+) -> bytes:
     """What a tool of ours prints on standard output. ``purpose`` completes "cannot ...".
 
     Raises:
         UpstareError: it fails; the message holds what it said.
     """
-    child = start(words, feed=feed, capture=True, capture_errors=True)
+    child = start(words, feed=feed, capture=True, capture_errors=True, env=env)
     code = child.wait()
     return finish(child, code, purpose)
 

@@ -246,6 +246,7 @@ class Description:
     sources: str = ""  # 64 hex digits: of all that the build was made of, and of the release of UpStare
     refusals: list[str] = field(default_factory=list)  # file:line: reason, one per function that is pinned
     libraries: list[Library] = field(default_factory=list)
+    unreachable: list[str] = field(default_factory=list)  # names that resume clones refer to and that nobody defines
     outside: list[str] = field(default_factory=list)  # functions and variables that code without a unit may use by name
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from elftools.elf.elffile import ELFFile
 
-from upstare.driver import process
+from upstare.driver import process, unreachable
 from upstare.driver.elf import (
     SECTION_DESCRIPTION,
     SECTION_NOTES,
@@ -89,6 +89,7 @@ def build_payload(
     seen.write_text(f"{{ global: {'; '.join(names)}; local: *; }};\n")
     binding = ["-Wl,-Bsymbolic-functions", f"-Wl,--dynamic-list={shared}", f"-Wl,--version-script={seen}"]
     words = [*map(str, paths), *map(str, image.extra_objects), str(tables), *WRAP_JUMPS, *new.description.link]
+    words += unreachable.define(new.description.unreachable, compiler, work)
     process.check(
         [*compiler, "-shared", "-fPIC", "-fno-lto", *binding, "-o", str(result), *words], "link the new image"
     )
