@@ -40,11 +40,11 @@ int main(void) {
 def test_reference_that_is_never_reached(tmp_path: Path) -> None:
     program, patch = build_pair(SOURCE, tmp_path)
     with running([program]) as child:
-        for now, act in (("old", lambda: tool.apply(patch, child.pid)), ("new", lambda: tool.rollback(child.pid))):
+        for turn in range(4):
             begun = len(child.lines)
             child.send("v\n")
-            child.expect(f"^{now}$", begun)
-            tool.expect(act(), outcome="updated")
+            child.expect("^new$" if turn % 2 else "^old$", begun)
+            tool.expect(tool.rollback(child.pid) if turn % 2 else tool.apply(patch, child.pid), outcome="updated")
 
 
 def test_reference_that_is_missing(tmp_path: Path) -> None:
