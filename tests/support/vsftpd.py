@@ -64,7 +64,9 @@ def running_vsftpd(
             dropped = {"run_as_launching_user": "YES", "ftp_username": "nobody"}  # it must exist, no more
         config = directory / "vsftpd.conf"
         all_settings = {**SETTINGS, **dropped, "anon_root": str(root), "listen_port": str(port), **settings}
-        config.write_text("".join(f"{key}={value}\n" for key, value in all_settings.items()))
+        known = executable.read_bytes()  # an older release ends at a setting that it does not know
+        lines = [f"{key}={value}\n" for key, value in all_settings.items() if key.encode() in known]
+        config.write_text("".join(lines))
         if user is not None:
             os.chown(config, user, user)  # vsftpd wants it so
             executable = Path(shutil.copy(executable, directory))
