@@ -3,7 +3,8 @@
     python -m tests.real.vsftpd_releases REPOSITORY [--first 2.0.0]
 
 REPOSITORY is a git repository with a tag for each release (dagwieers/vsftpd is one). A release that does not compile
-with today's compiler is left out, and so its neighbours become neighbours.
+with today's compiler is left out, and so its neighbours become neighbours. Where the patch maker asks, the answer is
+that an update is refused while a frame is at the place that it asks about.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Pair:
     old: str
     new: str
     decisions: int = 0
-    first: str = ""  # of the decisions, or why there is no patch
+    obstacle: str = ""  # why there is no patch
     updates: dict[str, str] = field(default_factory=dict)
 
 
@@ -68,10 +69,14 @@ def try_pair(old: Path, new: Path, pair: Pair, place: Path) -> None:
     """Make the patch and, if there is one, update a server in both process models."""
     patch = place / f"{pair.old}-{pair.new}.upatch"
     made = tool.patch(old, new, patch)
-    report = made.data.get("decisions", [])
-    pair.decisions = len(report)
+    pair.decisions = len(made.data.get("decisions", []))
+    if pair.decisions:
+        answer = place / "mapping.toml"
+        answer.write_text('[undecided]\npoints = "none"\n')
+        made = tool.patch(old, new, patch, "--mapping", answer)
     if made.exit_code != 0:
-        pair.first = str(report[0] if report else made.data.get("reason") or made.err)[:200]
+        found = [*made.data.get("decisions", []), *made.data.get("refusals", [])]
+        pair.obstacle = "; ".join(f"{f['subject']}: {f['text']}" for f in found) or str(made.data.get("reason") or made.err)
         return
     for model in ("YES", "NO"):
         pair.updates[model] = _update(old, patch, model)
@@ -89,7 +94,7 @@ def _update(old: Path, patch: Path, model: str) -> str:
         late = Session(port, "late")
         late.quit()
         assert program.poll() is None, program.log()
-    return "updated" if done.exit_code == 0 else str(done.data.get("reason") or done.err)[:200]
+    return "updated" if done.exit_code == 0 else str(done.data.get("reason") or done.err)
 
 
 def main() -> int:
@@ -98,7 +103,7 @@ def main() -> int:
     parser.add_argument("repository", type=Path)
     parser.add_argument("--first", default="2.0.0")
     options = parser.parse_args()
-    console = Console()
+    console = Console(width=160)
     left_out: list[str] = []
     built: list[tuple[str, Path]] = []
     pairs: list[Pair] = []
@@ -121,7 +126,7 @@ def main() -> int:
         ways = [pair.updates.get(model, "-") for model in ("YES", "NO")]
         reasons = "; ".join(dict.fromkeys(way for way in ways if way not in ("updated", "-")))
         shown = [way if way in ("updated", "-") else "refused" for way in ways]
-        table.add_row(pair.old, pair.new, str(pair.decisions), *shown, pair.first or reasons)
+        table.add_row(pair.old, pair.new, str(pair.decisions), *shown, pair.obstacle or reasons)
     console.print(table)
     if left_out:
         console.print(f"do not compile: {', '.join(left_out)}")

@@ -272,6 +272,21 @@ def test_ambiguous_point_is_a_decision(old: Version, new: Version) -> None:
         proposed(old, new, Mapping(points={"f": {"11": "20"}}))
 
 
+def test_open_questions_can_be_given_up(old: Version, new: Version) -> None:
+    old.function("f", [call("g", line=10), call("h", line=11)])
+    new.function("f", [call("g", line=20), call("g", line=21), call("h", line=22)])
+    frames(old, new, "", "int fresh")
+    assert len(proposed(old, new).decisions) == 2
+    given_up = Mapping(undecided={"points": "none"})
+    report = proposed(old, new, given_up)
+    assert report.possible
+    assert "line 20 and 21 equally well" in report.missing[0].text
+    assert "there is no value here for fresh (int)" in report.missing[1].text
+    forward, backward = plans(old, new, given_up)
+    assert [c.old_point.line for c in forward.continuations] == [11]
+    assert sorted(c.old_point.line for c in backward.continuations) == [4, 22]  # main has lost a local, f a call
+
+
 # ---- objects
 
 
@@ -398,6 +413,7 @@ def test_mapping_file_reads(tmp_path: Path) -> None:
     [
         ("[functionz]", "no such section: functionz"),
         ("functions = 3", "is not a table"),
+        ('[undecided]\npoints = "all"', "can only say"),
         ("[functions]\nx = true", "is not a string"),
         ("[fields]\nx = 3", "is not a table"),
         ("[", "m.toml"),

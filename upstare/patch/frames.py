@@ -63,6 +63,7 @@ class Frames:
         self._needs: dict[tuple[str, str, str], _Need] = {}
         self._refused: dict[tuple[str, str], Finding] = {}
         self._notes: dict[tuple[str, str], Finding] = {}
+        self.gives_up = comparison.mapping.gives_up_points
 
     def plan(self, old: Function) -> None:
         """All continuations of one old function."""
@@ -94,9 +95,8 @@ class Frames:
             if len(options) == 1:
                 text = f"{describe(point)} and others match line {places} equally well"
             choices = " or ".join([_point_key(new, p) for p in options] + ['"none"'])
-            self._result.decisions.append(
-                Finding(old.name, text, at(point), at(options[0]), hint=f"{where} {choices}")
-            )
+            open_ones = self._result.missing if self.gives_up else self._result.decisions
+            open_ones.append(Finding(old.name, text, at(point), at(options[0]), hint=f"{where} {choices}"))
         for old_point, new_point in alignment.pairs:
             self._plan_point(old, new, old_point, new_point)
 
@@ -275,7 +275,7 @@ class _PointSlots:
         if not self._asked:
             return plans, self._flags, None
         rare = self._old_point.tail or self._frames.passes_by(self._old, self._old_point)
-        if all(q.only_missing for q in self._asked) and rare:
+        if (all(q.only_missing for q in self._asked) and rare) or self._frames.gives_up:
             names = ", ".join(f"{q.slot.name} ({type_text(q.slot.type_name, q.slot.type)})" for q in self._asked)
             return None, 0, f"there is no value here for {names}"
         for question in self._asked:

@@ -28,6 +28,9 @@ the build root, or any unique end of it (``server.c`` for ``src/server.c``)::
     [messages]                        # records that processes send each other: both versions understand both
     "struct job" = "compatible"       # formats, so that it does not matter what is on its way
 
+    [undecided]                       # all other questions about points, and about locals at them: there is none, so
+    points = "none"                   # an update is refused while a frame is at one of those
+
 A local that is simply renamed is ``new = "old.name"``: an array or a local whose address is taken then stays where it
 is. What can be turned round (everything but expressions) holds for a rollback too.
 """
@@ -45,6 +48,7 @@ Table = dict[str, str]
 
 COMPATIBLE = "compatible"
 
+_GIVEN_UP = {"points": "none"}
 _RENAMED_LOCAL = re.compile(r"\s*old\s*\.\s*([A-Za-z_$][\w$]*)\s*\Z")
 _IDENTIFIER = re.compile(r"[A-Za-z_$][\w$]*\Z")
 
@@ -60,6 +64,7 @@ class Mapping:
     locals: dict[str, Table] = field(default_factory=dict)
     points: dict[str, Table] = field(default_factory=dict)
     messages: Table = field(default_factory=dict)
+    undecided: Table = field(default_factory=dict)
     path: str = "the mapping file"
 
     def reverse(self) -> Mapping:
@@ -81,8 +86,14 @@ class Mapping:
                 for function, table in self.points.items()
             },
             messages={self.new_type(record): answer for record, answer in self.messages.items()},
+            undecided=self.undecided,
             path=self.path,
         )
+
+    @property
+    def gives_up_points(self) -> bool:
+        """Whether a point about which nobody has decided has no counterpart."""
+        return bool(self.undecided)
 
     def new_type(self, key: str) -> str:
         """The key of the record in the new version."""
@@ -116,7 +127,7 @@ def read_mapping(path: Path) -> Mapping:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: {error}") from error
-    flat = ("functions", "variables", "types", "messages")
+    flat = ("functions", "variables", "types", "messages", "undecided")
     nested = ("fields", "locals", "points")
     unknown = sorted(set(raw) - {*flat, *nested})
     if unknown:
@@ -127,6 +138,8 @@ def read_mapping(path: Path) -> Mapping:
                 f'{path}: [messages] "{record}": the only answer is "{COMPATIBLE}", not "{answer}"',
                 hint="messages that the new version does not understand are counted by a function of the transformers",
             )
+    if raw.get("undecided", _GIVEN_UP) != _GIVEN_UP:
+        raise UsageError(f'{path}: [undecided] can only say: points = "none"')
     return Mapping(
         **{name: _table(path, name, raw.get(name, {})) for name in flat},
         fields=_tables(path, "fields", raw.get("fields", {})),
