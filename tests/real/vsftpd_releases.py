@@ -76,7 +76,8 @@ def try_pair(old: Path, new: Path, pair: Pair, place: Path) -> None:
         made = tool.patch(old, new, patch, "--mapping", answer)
     if made.exit_code != 0:
         found = [*made.data.get("decisions", []), *made.data.get("refusals", [])]
-        pair.obstacle = "; ".join(f"{f['subject']}: {f['text']}" for f in found) or str(made.data.get("reason") or made.err)
+        reasons = [f"{f['subject']}: {f['text']}" for f in found]
+        pair.obstacle = "; ".join(reasons) or str(made.data.get("reason") or made.err)
         return
     for model in ("YES", "NO"):
         pair.updates[model] = _update(old, patch, model)
