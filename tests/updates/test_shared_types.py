@@ -108,26 +108,26 @@ def test_named_with_its_places(program: str, line: int, said: str, tmp_path: Pat
     assert len(places) == 1, refusal["details"]
 
 
-def test_argument_may_be_on_the_heap(tmp_path: Path) -> None:
-    made, _ = make_patch(
-        "#include <stdlib.h>\nstatic struct board *take(struct board *board) {\n  return board;\n}\n"
+ON_THE_HEAP = [
+    (
+        "static struct board *take(struct board *board) {\n  return board;\n}\n"
         "static struct board *make(void) {\n  return take(malloc(sizeof(struct board)));\n}",
-        tmp_path,
-    )
-    (refusal,) = tool.expect(made, 3, "refused")["refusals"]
-    assert "objects of it may be on the heap" in refusal["text"]
-    assert refusal["details"] == [f"program.c:{FIRST_LINE + 5}: malloc(sizeof(struct board))"]
-
-
-def test_variable_filled_by_its_address_may_lead_to_the_heap(tmp_path: Path) -> None:
-    made, _ = make_patch(
-        "#include <stdlib.h>\nstatic struct board *make(void) {\n  struct board *made = NULL;\n"
+        5, "malloc(sizeof(struct board))",
+    ),
+    (
+        "static struct board *make(void) {\n  struct board *made = NULL;\n"
         "  return posix_memalign((void **)&made, 64, sizeof *made) == 0 ? made : NULL;\n}",
-        tmp_path,
-    )
+        3, "&made",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("make", "line", "said"), ON_THE_HEAP, ids=["argument", "address"])
+def test_memory_may_be_on_the_heap(make: str, line: int, said: str, tmp_path: Path) -> None:
+    made, _ = make_patch(f"#include <stdlib.h>\n{make}", tmp_path)
     (refusal,) = tool.expect(made, 3, "refused")["refusals"]
     assert "objects of it may be on the heap" in refusal["text"]
-    assert refusal["details"] == [f"program.c:{FIRST_LINE + 3}: &made"]
+    assert refusal["details"] == [f"program.c:{FIRST_LINE + line}: {said}"]
 
 
 def test_private_memory_is_the_heap(tmp_path: Path) -> None:
