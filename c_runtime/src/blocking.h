@@ -66,6 +66,8 @@ void ups_signals_trap(int signal, siginfo_t *info, void *context);
 /* Removes the signals that are never blocked in transformed code (SIGTRAP, UPS_SIGNAL). any. */
 void ups_signals_filter(sigset_t *set);
 uint64_t ups_mask_filter(uint64_t mask); /* of the kernel's form of a set */
+/* What a program that is executed shall find blocked, in the kernel's form; the mask of before goes to `old`. */
+void ups_signals_before_exec(sigset_t *old);
 
 /* ---- Inside this part ---------------------------------------------------------------------------------------------- */
 

@@ -77,6 +77,11 @@ int upstare_sigprocmask(int how, const sigset_t *restrict set, sigset_t *restric
   return -1;
 }
 
+void ups_signals_before_exec(sigset_t *old) {
+  uint64_t mask = BIT(UPS_SIGNAL) | (trap_blocked ? BIT(SIGTRAP) : 0);
+  syscall(SYS_rt_sigprocmask, SIG_BLOCK, &mask, old, sizeof mask);
+}
+
 static int change_one(int how, int number) {
   sigset_t set;
   sigemptyset(&set);

@@ -5,7 +5,8 @@ Run as ``fake_agent.py SCRIPT`` where SCRIPT is a JSON object: ``hello`` (merged
 agent), ``impostor`` (a child connects first), ``slow`` (how many signals to let pass), ``fork`` (how many children
 of the same kind to have), ``too_late`` (casts a no right after its vote), and for each request name a reply object
 merged into the usual one or a word: ``die``, ``hang up``, ``hang``, ``stop`` (SIGSTOP), ``nonsense``, ``huge``, ``cut``
-(dies in the middle of the reply), ``die later`` (once the ballot is cast). Prints a line for each thing that happens.
+(dies in the middle of the reply), ``die later`` (once the ballot is cast), ``execute`` (another program), ``execute
+again`` (its own, which then behaves). Prints a line for each thing that happens.
 """
 
 from __future__ import annotations
@@ -76,6 +77,10 @@ def misbehave(connection: socket.socket, how: str) -> None:
         connection.sendall(struct.pack("<I", 7) + b"1234567")
     if how == "huge":
         connection.sendall(struct.pack("<I", 0xFFFFFFFF))
+    if how == "execute":
+        os.execv("/bin/sleep", ["sleep", "60"])
+    if how == "execute again":
+        os.execv(os.readlink("/proc/self/exe"), [sys.executable, "-S", __file__, "{}"])
     if how == "stop":
         os.kill(os.getpid(), signal.SIGSTOP)
     if how == "hang up":

@@ -20,6 +20,7 @@ import pytest
 from tests.support import tool
 from upstare.cli import main
 from upstare.coordinator import process as processes
+from upstare.coordinator.protocol import HELLO_PATIENCE
 from upstare.coordinator.symbols import Call, call_at
 from upstare.model.description import Description, pack
 from upstare.patch.file import ABI, write_patch
@@ -185,9 +186,7 @@ def test_messages_in_flight(start: Callable[..., Target], patch: Path, run: Run)
     """Who can tell is asked when all have stopped, and again a moment later, until the deadline."""
     no = {"ok": False, "kind": "in_flight", "reason": "messages of type job are still on their way"}
     targets = [start(LOAD={"checks": 1}, CHECK=no), start()]
-    code, outcome, errors = run(
-        "apply", patch, "--pid", targets[0].pid, "--pid", targets[1].pid, "--timeout", "0.3"
-    )
+    code, outcome, errors = run("apply", patch, "--pid", targets[0].pid, "--pid", targets[1].pid, "--timeout", "0.3")
     assert (code, outcome["outcome"]) == (3, "refused")
     assert outcome["reason"] == f"process {targets[0].pid} (server): {no['reason']}"
     assert "try again when less is on its way, or with a longer --timeout" in errors
@@ -207,9 +206,7 @@ def test_nothing_in_flight(start: Callable[..., Target], patch: Path, run: Run) 
 @pytest.mark.parametrize("how", ["die", "hang", "hang up"])
 def test_one_does_not_tell(start: Callable[..., Target], patch: Path, run: Run, how: str) -> None:
     targets = [start(LOAD={"checks": 1}, CHECK=how), start(LOAD={"checks": 1})]
-    code, outcome, _ = run(
-        "apply", patch, "--pid", targets[0].pid, "--pid", targets[1].pid, "--timeout", "0.3"
-    )
+    code, outcome, _ = run("apply", patch, "--pid", targets[0].pid, "--pid", targets[1].pid, "--timeout", "0.3")
     assert (code, outcome["outcome"]) == {"hang": (5, "timed_out")}.get(how, (1, "error"))
     assert [each["outcome"] for each in outcome["processes"]] == ["ended" if how == "die" else "untouched", "untouched"]
     assert targets[1].expect("BYE")[-2:] == ["ABORT", "BYE"]
@@ -238,9 +235,7 @@ def test_tree(program: Path, start: Callable[..., Target], patch: Path, run: Run
     assert [each["pid"] for each in outcome["processes"]] == [parent.pid, *map(int, children)]
 
 
-def test_all_of_a_name(
-    start: Callable[..., Target], patch: Path, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_all_of_a_name(start: Callable[..., Target], patch: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     targets = [start(fork=2), start()]
     children = [int(child) for child in targets[0].expect("children")[-1].split()[1:]]
     mine = {targets[0].pid, targets[1].pid, *children}
@@ -265,6 +260,29 @@ def test_tree_child_ends(start: Callable[..., Target], patch: Path, run: Run, wh
     assert (code, outcome["outcome"]) == (0, "updated")
     assert outcome["processes"][0]["outcome"] == "updated"
     assert {each["outcome"] for each in outcome["processes"][1:]} <= {"ended"}
+
+
+@pytest.mark.parametrize("when", ["hello", "LOAD", "STOP"])
+@pytest.mark.parametrize("what", ["execute", "execute again"])
+def test_tree_child_executes(start: Callable[..., Target], patch: Path, run: Run, when: str, what: str) -> None:
+    """A child that executes another program is left alone, one that executes ours is taken in anew."""
+    parent = start(fork=2, child={when: what})
+    children = parent.expect("children")[-1].split()[1:]
+    began = time.monotonic()
+    code, outcome, _ = run("apply", patch, "--pid", parent.pid, "--tree")
+    assert (code, outcome["outcome"]) == (0, "updated"), outcome
+    assert time.monotonic() - began < HELLO_PATIENCE / 2
+    taken = [parent.pid, *map(int, children)] if what == "execute again" else [parent.pid]
+    assert {each["pid"]: each["outcome"] for each in outcome["processes"]} == dict.fromkeys(taken, "updated")
+    assert all(Path(f"/proc/{child}").exists() for child in children)
+
+
+def test_process_executes(start: Callable[..., Target], patch: Path, run: Run) -> None:
+    """The one that was named: that is no longer the one that was meant."""
+    target = start(STOP="execute again")
+    code, outcome, _ = run("apply", patch, "--pid", target.pid)
+    assert (code, outcome["outcome"]) == (1, "error")
+    assert outcome["reason"] == f"process {target.pid} (server) has executed a program during the update"
 
 
 REFUSALS = {

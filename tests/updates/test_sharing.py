@@ -197,3 +197,50 @@ def test_child_that_comes_late(
         monkeypatch.undo()
         fork(program)
         program.expect(rf"child \d+ {'old' if how == 'fork' else 'new'}", len(program.lines) - 1)
+
+
+BORROWER = """
+#define _GNU_SOURCE
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static char stack[1 << 16] __attribute__((aligned(16)));
+
+static int wait_for_ever(void *unused) {
+  for (;;) syscall(SYS_pause);
+  return unused != NULL;
+}
+
+int main(void) {
+  char line[80];
+  setvbuf(stdout, NULL, _IOLBF, 0);
+  pid_t child = clone(wait_for_ever, stack + sizeof stack, CLONE_VM | SIGCHLD, NULL);
+  printf("child %d VERSION\\n", child);
+  while (fgets(line, sizeof line, stdin) != NULL) printf("VERSION\\n");
+  kill(child, SIGKILL);
+  return 0;
+}
+"""
+
+
+def test_process_that_works_in_the_memory_of_another(tmp_path: Path) -> None:
+    """What the C library does for posix_spawn, without an end to it."""
+    built, patch = build_pair(BORROWER, tmp_path)
+    with running([built]) as program:
+        program.expect(r"^child \d+ old")
+        child = int(program.lines[-1].split()[1])
+        whole = tool.expect(tool.upstare("apply", patch, "--pid", program.pid, "--tree"), 3, "refused")
+        expected = f"process {child} (program) works in the memory of process {program.pid} (program)"
+        assert whole["reason"] == f"{expected} and cannot be stopped"
+        alone = tool.expect(tool.apply(patch, child), 3, "refused")
+        expected = f"process {child} (program) works in the memory of process {program.pid}"
+        assert alone["reason"] == f"{expected} until it executes a program (vfork)"
+        assert alone["hint"] == f"update process {program.pid}"
+        program.send("\n")
+        program.expect("^old")
+        os.kill(child, signal.SIGKILL)
+        tool.expect(tool.upstare("apply", patch, "--pid", program.pid, "--tree"), outcome="updated")

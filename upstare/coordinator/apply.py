@@ -22,7 +22,7 @@ from upstare.coordinator import tree as trees
 from upstare.coordinator.ballot import Ballot, Decision
 from upstare.coordinator.outcome import Outcome, ProcessOutcome, UpdateFailed, outcome_of
 from upstare.coordinator.process import NoSuchProcess, Process
-from upstare.coordinator.protocol import Op, Session, blame, connect
+from upstare.coordinator.protocol import ConnectionLost, Executed, Op, Session, blame, connect
 from upstare.coordinator.replies import Reply
 from upstare.coordinator.sharing import Outsider, Sharing
 from upstare.errors import EXIT_UNCHANGED, DeadlineMissed, NotUpdatable, UpstareError
@@ -156,6 +156,7 @@ class Transition:
         self._orphans = trees.Orphans()
         self._sharing = Sharing()
         self._passed_over: set[int] = set()
+        self._borrowers: list[tuple[int, int]] = []  # those that work in the memory of their parent, and that
         self._up_to_date: set[int] = set()
         self._stop_sent = 0.0
 
@@ -207,7 +208,7 @@ class Transition:
                 with self._may_end(member):
                     reply = _granted(member, member.session.receive(self.timeout + STOP_GRACE))
                     _copy(reply, member.outcome, "stop_us", "threads", "frames")
-            fresh = self._admit_relatives()
+            fresh = self._admit_relatives() or self._admit_borrowers()
             self.load(fresh)
         self._refuse_outsiders(late=True)
 
@@ -327,7 +328,7 @@ class Transition:
             process.close()
             raise
         outcome = ProcessOutcome(pid, threads=session.hello.get("threads", 0))
-        member = Member(process, file, trees.family(pid), trees.started(pid), lock, session, outcome)
+        member = Member(process, file, session.family, trees.started(pid), lock, session, outcome)
         try:
             self.plan.fits(member)
         except BaseException:
@@ -339,6 +340,7 @@ class Transition:
     def _admit_relatives(self) -> list[Member]:
         """Take in descendants and orphans that run the same program and are not members yet; pass over the others."""
         fresh: list[Member] = []
+        self._borrowers = []
         if not self.tree or not self.members:
             return fresh
         members = {member.process.pid for member in self.members}
@@ -350,16 +352,45 @@ class Transition:
             if pid in known:
                 continue
             known.add(pid)
+            if parent := trees.lender(pid):
+                self._borrowers.append((pid, parent))
+            elif member := self._admit_relative(pid):
+                fresh.append(member)
+            else:
+                self._passed_over.add(pid)
+        return fresh
+
+    def _admit_relative(self, pid: int) -> Member | None:
+        """Take in a process if it runs our program, whatever it executes meanwhile."""
+        while True:
+            family = trees.family(pid)
             try:
-                if self._runs_ours(pid):
-                    fresh.append(self._admit(pid))
-                    continue
+                return self._admit(pid) if self._runs_ours(pid) else None
             except Unchanged:
                 self._up_to_date.add(pid)
+                return None
             except (NoSuchProcess, PermissionError):
-                pass
-            self._passed_over.add(pid)
-        return fresh
+                return None
+            except (NotUpdatable, ConnectionLost):
+                if family is not None and trees.family(pid) == family:
+                    raise
+
+    def _admit_borrowers(self) -> list[Member]:
+        """Take in children that worked in the memory of their parent. With that stopped, they have executed a program
+        or are just doing so."""
+        deadline = time.monotonic() + SHARING_PATIENCE
+        while self._borrowers:
+            pid, parent = self._borrowers[0]
+            if time.monotonic() > deadline:
+                child, other = processes.name_of(pid), processes.name_of(parent)
+                raise NotUpdatable(
+                    f"{child} works in the memory of {other} and cannot be stopped",
+                    hint="try again when it has executed a program or ended",
+                )
+            time.sleep(0.001)
+            if fresh := self._admit_relatives():
+                return fresh
+        return []
 
     def _runs_ours(self, pid: int) -> bool:
         """Whether a process runs the program that is updated. Raises NoSuchProcess, or PermissionError."""
@@ -400,14 +431,21 @@ class Transition:
 
     @contextmanager
     def _may_end(self, member: Member) -> Iterator[None]:
-        """A process that is here only as a descendant may end before the commit: then it needs no update."""
+        """A process that is here only as a descendant may end before the commit: then it needs no update. Or it may
+        execute a program before it is stopped: then it is looked at anew."""
+        pid = member.process.pid
         try:
             yield
         except NoSuchProcess:
-            if member.process.pid in self.pids:
+            if pid in self.pids:
+                raise
+            self._passed_over.add(pid)
+            self.members.remove(member)
+            member.close()
+        except Executed:
+            if pid in self.pids:
                 raise
             self.members.remove(member)
-            self._passed_over.add(member.process.pid)
             member.close()
 
     def _lose(self, member: Member, error: UpstareError) -> None:

@@ -97,11 +97,38 @@ def attach(pid: int) -> Process:
         if process.ended():
             raise NoSuchProcess(f"process {pid} has ended already and only waits for its parent to notice (zombie)")
         _check_owner(process)
-        _check_program(process)
+        verify_program(process)
     except BaseException:
         process.close()
         raise
     return process
+
+
+def verify_program(process: Process) -> None:
+    """Raise NotUpdatable if the program that the process runs now was not built to be updated, NoSuchProcess if it has
+    ended."""
+    try:
+        program = _program(process.pid)
+        if program.section(SECTION_DESCRIPTION) is not None:
+            return
+    except FileNotFoundError:
+        if process.ended(_LAST_BREATH):
+            raise NoSuchProcess(f"process {process.pid} has ended") from None
+        if process.state() == "Z":
+            raise NotUpdatable(f"the main thread of {process.name()} has ended while others go on") from None
+        raise NotUpdatable(f"{process.name()} is a thread of the kernel and not updateable") from None
+    except PermissionError:
+        raise NotUpdatable(
+            f"{process.name()} does not let us look at its program", hint="run upstare with sudo"
+        ) from None
+    except ProcessLookupError:
+        raise NoSuchProcess(f"process {process.pid} has ended") from None
+    if any(symbol.name.startswith("upstare_") for symbol in program.symbols(".dynsym")):
+        raise NotUpdatable(
+            f"the program of {process.name()} was built with upstare cc but stripped of its version description",
+            hint="do not remove the sections .upstare.* when stripping (plain strip keeps them)",
+        )
+    raise NotUpdatable(f"the program of {process.name()} was not built with upstare cc", hint=_HOW_TO_BUILD)
 
 
 def describe(process: Process) -> Description:
@@ -191,31 +218,6 @@ def _check_owner(process: Process) -> None:
         f"{process.name()} belongs to {_user(owners[0])}; only its owner and root may update it",
         hint=f"run upstare as {_user(owners[0])} or with sudo",
     )
-
-
-def _check_program(process: Process) -> None:
-    try:
-        program = _program(process.pid)
-        if program.section(SECTION_DESCRIPTION) is not None:
-            return
-    except FileNotFoundError:
-        if process.ended(_LAST_BREATH):
-            raise NoSuchProcess(f"process {process.pid} has ended") from None
-        if process.state() == "Z":
-            raise NotUpdatable(f"the main thread of {process.name()} has ended while others go on") from None
-        raise NotUpdatable(f"{process.name()} is a thread of the kernel and not updateable") from None
-    except PermissionError:
-        raise NotUpdatable(
-            f"{process.name()} does not let us look at its program", hint="run upstare with sudo"
-        ) from None
-    except ProcessLookupError:
-        raise NoSuchProcess(f"process {process.pid} has ended") from None
-    if any(symbol.name.startswith("upstare_") for symbol in program.symbols(".dynsym")):
-        raise NotUpdatable(
-            f"the program of {process.name()} was built with upstare cc but stripped of its version description",
-            hint="do not remove the sections .upstare.* when stripping (plain strip keeps them)",
-        )
-    raise NotUpdatable(f"the program of {process.name()} was not built with upstare cc", hint=_HOW_TO_BUILD)
 
 
 def _executable(pid: int) -> Path:

@@ -22,7 +22,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from enum import IntEnum
 
+from upstare.coordinator import process as processes
 from upstare.coordinator import seccomp
+from upstare.coordinator import tree as trees
 from upstare.coordinator.process import ATTENTION_SIGNAL, Busy, NoSuchProcess, Process
 from upstare.coordinator.replies import Reply, is_greeting, parse
 from upstare.coordinator.room import Room
@@ -38,6 +40,7 @@ FIRST_REPEAT = 0.002
 LAST_REPEAT = 0.02
 HELLO_PATIENCE = 5.0
 ABORT_PATIENCE = 2.0
+LAST_BREATH = 0.2  # in which a process that has closed its descriptors ends
 
 
 class Op(IntEnum):
@@ -58,11 +61,16 @@ class ConnectionLost(UpstareError):
     """The agent no longer answers although its process lives."""
 
 
+class Executed(ConnectionLost):
+    """The process has executed a program, and with that is another one than we spoke to."""
+
+
 class Session:
     """A connection to the agent of one process. Requests are answered in order, one reply each."""
 
-    def __init__(self, process: Process, connection: socket.socket) -> None:
+    def __init__(self, process: Process, connection: socket.socket, family: trees.Family | None) -> None:
         self.process = process
+        self.family = family
         self.room: Room | None = None
         self.hello: Reply = {}
         self._connection = connection
@@ -168,14 +176,25 @@ class Session:
         del self._buffer[:count]
         return result
 
+    def verify(self) -> None:
+        """Raise :class:`Executed` if the process is no longer the one that it was when we called it."""
+        if (family := trees.family(self.process.pid)) is not None and family != self.family:
+            raise Executed(f"{self.process.name()} has executed a program during the update")
+
     def _gone(self) -> UpstareError:
-        """Why the connection broke. A process that just ended closes its descriptors before its pidfd tells."""
-        if _wait([self.process.pidfd], time.monotonic() + 0.2):
-            return NoSuchProcess(f"process {self.process.pid} ended during the update")
-        return ConnectionLost(
-            f"the agent in {self.process.name()} hung up during the update",
-            hint=f"upstare status --pid {self.process.pid} shows which version runs",
-        )
+        """Why the connection broke. A process that ends closes its descriptors before its pidfd tells."""
+        deadline = time.monotonic() + LAST_BREATH
+        while not self.process.ended(patience=0.001):
+            try:
+                self.verify()
+            except Executed as executed:
+                return executed
+            if time.monotonic() > deadline:
+                return ConnectionLost(
+                    f"the agent in {self.process.name()} hung up during the update",
+                    hint=f"upstare status --pid {self.process.pid} shows which version runs",
+                )
+        return NoSuchProcess(f"process {self.process.pid} ended during the update")
 
 
 def connect(process: Process, timeout: float) -> Session:
@@ -184,17 +203,30 @@ def connect(process: Process, timeout: float) -> Session:
     Raises:
         DeadlineMissed: no thread came to a place where the agent can be started within ``timeout`` seconds.
         NoSuchProcess: the process ended meanwhile.
+        Executed: the process executed a program meanwhile.
         NotUpdatable: the agent refuses us, because another update is going on or it is of another release; or the
-            kernel would not let the process do what an update needs.
+            kernel would not let the process do what an update needs. Or its program, which it has only just executed,
+            is none of ours, or it has not executed one yet (vfork).
     """
+    if parent := trees.lender(process.pid):
+        raise NotUpdatable(
+            f"{process.name()} works in the memory of process {parent} until it executes a program (vfork)",
+            hint=f"update process {parent}",
+        )
     seccomp.verify(process)
     nonce = secrets.randbits(63) | 1
+    family = trees.family(process.pid)
     room = Room(process)
     try:
         with _socket_for(process) as listener:
             listener.bind(f"\0upstare-{process.inner_pid()}-{nonce:016x}")
             listener.listen(8)
-            session = _call(process, listener, nonce, time.monotonic() + timeout)
+            session = _call(process, family, listener, nonce, time.monotonic() + timeout)
+        try:
+            session.verify()
+        except Executed:
+            session.close()
+            raise
     except BaseException:
         room.close()
         raise
@@ -227,7 +259,9 @@ def _socket_for(process: Process) -> socket.socket:
         os.close(ours)
 
 
-def _call(process: Process, listener: socket.socket, nonce: int, deadline: float) -> Session:
+def _call(
+    process: Process, family: trees.Family | None, listener: socket.socket, nonce: int, deadline: float
+) -> Session:
     """Signal until the agent connects and greets. Connections of anybody else are dropped.
 
     A thread where the agent cannot be started says so on a connection of its own, with the place where it is.
@@ -235,13 +269,16 @@ def _call(process: Process, listener: socket.socket, nonce: int, deadline: float
     culprits: dict[int, Reply] = {}
     pause = FIRST_REPEAT
     while time.monotonic() < deadline:
-        # A signal without a handler would end the process: a program that has only just started is not ready yet.
+        # A signal without a handler would end the process. A program that has only just started has none yet; should it
+        # start one now, the runtime sees to it that the signal does no harm (c_runtime/src/exec.c).
         if process.listens():
             _signal(process, nonce)
+        else:
+            processes.verify_program(process)
         readable = _wait([listener.fileno(), process.pidfd], min(deadline, time.monotonic() + pause))
         if listener.fileno() in readable:
             connection, _ = listener.accept()
-            session = Session(process, connection)
+            session = Session(process, connection, family)
             try:
                 if _peer(connection) == process.pid and _greet(session, culprits):
                     return session

@@ -5,6 +5,7 @@ Asked while everything stands still, so it must be fast: the kernel's own lists 
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Iterable
 from contextlib import suppress
@@ -15,6 +16,8 @@ from upstare.coordinator import process as processes
 from upstare.coordinator.process import NoSuchProcess
 from upstare.errors import UpstareError
 
+_libc = ctypes.CDLL(None)
+_KCMP, _KCMP_VM = 312, 1
 _PARENT, _START, _STACK = 1, 19, 25  # fields of /proc/PID/stat behind the name: ppid, starttime, startstack
 
 Family = tuple[int, int, int]
@@ -63,6 +66,13 @@ def family(pid: int) -> Family | None:
     except (OSError, IndexError, ValueError):
         return None
     return (file.st_dev, file.st_ino, stack) if stack else None
+
+
+def lender(pid: int) -> int | None:
+    """The parent in whose memory a process still works, if it does: it has come from ``vfork``, ``posix_spawn`` or the
+    like, and is about to execute a program or to end. Where the kernel does not say, nobody does."""
+    parent = _parent(pid)
+    return parent if parent and _libc.syscall(_KCMP, pid, parent, _KCMP_VM, 0, 0) == 0 else None
 
 
 def started(pid: int) -> int:
