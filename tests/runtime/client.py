@@ -15,6 +15,7 @@ from typing import Any
 from upstare.coordinator.ballot import Ballot
 
 STATUS, LOAD, STOP, COMMIT, ABORT, ROLLBACK_PREPARE, BYE = range(1, 8)
+MAPS = 10
 SIGNAL = 63
 DECISION = 10.0  # seconds that the agent waits for it
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -64,12 +65,16 @@ class Client:
             data += more
         return data
 
-    def request(self, op: int, a: int = 0, patch: Path | None = None) -> dict[str, Any]:
+    def request(
+        self, op: int, a: int = 0, patch: Path | None = None, descriptor: int | None = None
+    ) -> dict[str, Any]:
         data = struct.pack("<4sIQQ", b"UPCM", op, a, int(DECISION * 1e6))
         if op == STOP:
             self.ballot = Ballot()
             socket.send_fds(self.socket, [data], [self.ballot.descriptor])
             self.ballot.close()
+        elif descriptor is not None:
+            socket.send_fds(self.socket, [data], [descriptor])
         elif patch is None:
             self.socket.sendall(data)
         else:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.runtime.building import HERE, build, build_patch, runtime_object
-from tests.runtime.client import ABORT, COMMIT, LOAD, ROLLBACK_PREPARE, STATUS, STOP, Client
+from tests.runtime.client import ABORT, COMMIT, LOAD, MAPS, ROLLBACK_PREPARE, STATUS, STOP, Client
 
 SCHEMES = ("trap", "flag")
 SERVICE = HERE / "core" / "service.c"
@@ -303,7 +303,30 @@ def test_in_a_chroot(built: tuple[Path, dict[str, Path]], tmp_path: Path) -> Non
     # It changes a type, and who points to it cannot be found out without /proc/self/maps.
     assert not reply["ok"] and "cannot see its own memory map" in reply["reason"]
     assert service.runs(1)
+    with open(f"/proc/{service.process.pid}/maps") as maps:
+        assert client.request(MAPS, descriptor=maps.fileno())["ok"]
+    assert client.update(service.patches["good"])["ok"]
+    assert service.runs(2)
     assert list(tmp_path.iterdir()) == []
+    assert service.ends()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_memory_map_that_is_none(built: tuple[Path, dict[str, Path]], tmp_path: Path) -> None:
+    """Nothing is looked for in what is no map; what could keep the agent waiting is not even taken."""
+    service = Service(*built, root=str(tmp_path))
+    service.wait_for_turns()
+    service.tell("c")
+    client = service.connect()
+    assert client.request(MAPS, patch=Path("/dev/null"))["ok"]  # an empty file
+    reply = client.update(service.patches["good"])
+    assert not reply["ok"] and "cannot see its own memory map" in reply["reason"]
+    pipe = os.pipe()
+    with pytest.raises(AssertionError, match="the agent hung up"):
+        client.request(MAPS, descriptor=pipe[0])
+    for descriptor in pipe:
+        os.close(descriptor)
+    assert service.runs(1)
     assert service.ends()
 
 

@@ -128,7 +128,7 @@ def fuzz_answers(folder: Path, seconds: float, seed: int) -> str:
     rng = random.Random(seed)
     frame = {"function": "f", "point": 1, "line": 2, "phase": "after"}
     sample: dict[str, Any] = {
-        "ok": True, "hello": 3, "abi": 4, "pid": 4, "build": "ab" * 32, "program": "p", "version": "1",
+        "ok": True, "hello": 4, "abi": 4, "pid": 4, "build": "ab" * 32, "program": "p", "version": "1",
         "scheme": "trap", "threads": 1, "history": [{"time": 1, "outcome": "updated", "reason": "", "pause_us": 5}],
         "culprits": [{"tid": 1, "pc": "1f", "caller": "2f"}], "threads_detail": [{"tid": 1, "frames": [frame]}],
         "reason": "because", "kind": "refused", "stop_us": 1, "frames": 1,
@@ -186,7 +186,7 @@ def fuzz_requests(folder: Path, seconds: float, seed: int) -> str:
 
 
 def _ask(rng: random.Random, client: Client, image: Path) -> None:
-    operation = rng.choice((1, 2, 2, 3, 3, 4, 5, 6, 7, 8, rng.getrandbits(32)))
+    operation = rng.choice((1, 2, 2, 3, 3, 4, 5, 6, 7, 8, 9, 10, rng.getrandbits(32)))
     numbers = (rng.choice((0, 1, 50_000, 300_000)), rng.choice((0, 1, 50_000, 300_000)))
     data = struct.pack("<4sIQQ", b"UPCM", operation, *numbers)
     descriptors: list[int] = []

@@ -25,7 +25,7 @@ from typing import Any
 ATTENTION = 63
 NAMES = {
     1: "STATUS", 2: "LOAD", 3: "STOP", 4: "COMMIT", 5: "ABORT", 6: "ROLLBACK_PREPARE", 7: "BYE",
-    8: "FAULT", 9: "CHECK",
+    8: "FAULT", 9: "CHECK", 10: "MAPS",
 }  # fmt: skip
 USUAL: dict[str, dict[str, Any]] = {
     "STATUS": {},
@@ -42,6 +42,7 @@ USUAL: dict[str, dict[str, Any]] = {
     },
     "ABORT": {},
     "CHECK": {},
+    "MAPS": {},
 }
 
 script: dict[str, Any] = json.loads(sys.argv[1])
@@ -133,7 +134,7 @@ def serve(nonce: int) -> None:
         with socket.socket(socket.AF_UNIX) as other:
             other.connect(address)
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                send(other, {"hello": 3, "build": "evil", "program": "evil"})
+                send(other, {"hello": 4, "build": "evil", "program": "evil"})
                 assert other.recv(100) == b"", "the coordinator talks to an impostor"
             say("impostor was dropped")
         os._exit(0)
@@ -142,7 +143,7 @@ def serve(nonce: int) -> None:
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(address)
     hello = {
-        "hello": 3,
+        "hello": 4,
         "abi": 4,
         "pid": os.getpid(),
         "build": "a" * 64,

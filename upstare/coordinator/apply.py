@@ -177,6 +177,7 @@ class Transition:
         """Bring the new version into these processes, which run on meanwhile."""
         for member in members:
             with self._may_end(member):
+                member.session.lend(self.timeout)
                 self.plan.request(member.session)
         for member in self._still(members):
             with self._may_end(member):

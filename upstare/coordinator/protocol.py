@@ -34,7 +34,7 @@ REQUEST = struct.Struct("<4sIQQ")
 REQUEST_MAGIC = b"UPCM"
 REPLY_LENGTH = struct.Struct("<I")
 REPLY_LIMIT = 64 << 20
-PROTOCOL = 3
+PROTOCOL = 4
 
 FIRST_REPEAT = 0.002
 LAST_REPEAT = 0.02
@@ -53,8 +53,9 @@ class Op(IntEnum):
     ABORT = 5
     ROLLBACK_PREPARE = 6
     BYE = 7
-    CHECK = 9  # after all have answered STOP, where LOAD was answered with a number of checks: is nothing in flight?
     FAULT = 8  # for tests: a: step, b: what happens there (c_runtime/src/faults.h)
+    CHECK = 9  # after all have answered STOP, where LOAD was answered with a number of checks: is nothing in flight?
+    MAPS = 10  # with a descriptor of the process's memory map, before LOAD, for a process that has no /proc
 
 
 class ConnectionLost(UpstareError):
@@ -114,6 +115,16 @@ class Session:
         """Send a request and wait for its reply."""
         self.send(op, a, b, descriptor)
         return self.receive(timeout)
+
+    def lend(self, timeout: float) -> None:
+        """Give the process what it cannot have by itself: its memory map."""
+        descriptor = self.room.memory_map() if self.room is not None else None
+        if descriptor is None:
+            return
+        try:
+            self.request(Op.MAPS, timeout, descriptor=descriptor)
+        finally:
+            os.close(descriptor)
 
     def start_abort(self) -> None:
         """Call off whatever is going on. The process does the same by itself if we cannot reach it."""

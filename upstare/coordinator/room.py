@@ -2,9 +2,9 @@
 
 Servers give up what they do not need: a process that may make no processes (``RLIMIT_NPROC``) cannot make the agent's
 thread either, one that may open no files (``RLIMIT_NOFILE``) cannot call us, and one in a directory of its own without
-``/proc`` (``chroot``) has no name for the patch that it is sent. From inside none of this can be undone. Root can lift
-it from outside: the limits for as long as the agent needs them, and a file where the process can see it, for the moment
-of the load.
+``/proc`` (``chroot``) has no name for the patch that it is sent and cannot see its own memory map. From inside none of
+this can be undone. Root can lift it from outside: the limits for as long as the agent needs them, and a file where the
+process can see it, for the moment of the load. The memory map we can open for it, if we may see it.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ class Room:
 
     def __init__(self, process: Process) -> None:
         self._process = process
+        self._root = f"/proc/{process.pid}/root"
         self._lifted: dict[int, tuple[int, int]] = {}
         self._file: tuple[int, str] | None = None  # the directory that it is in
         if os.geteuid() != 0 or process.ended():
@@ -42,8 +43,11 @@ class Room:
     def leave_file(self, descriptor: int, content: bytes) -> None:
         """The process finds the content in its root directory, under the number of the descriptor's file, until
         :meth:`take_file`; unless it has a ``/proc`` in which it finds the descriptor itself."""
-        directory = self._locked_up()
-        if directory is None:
+        if os.geteuid() != 0 or not self._has_no_proc():
+            return
+        try:
+            directory = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:
             return
         name = f".upstare-{os.fstat(descriptor).st_ino:x}"
         with suppress(OSError):  # then the process may have a place of its own to write it to
@@ -64,6 +68,15 @@ class Room:
             with suppress(OSError):
                 os.unlink(name, dir_fd=directory)
             os.close(directory)
+
+    def memory_map(self) -> int | None:
+        """A descriptor of the process's memory map, if it has no ``/proc`` to see it in. The caller closes it."""
+        if not self._has_no_proc():
+            return None
+        try:
+            return os.open(f"/proc/{self._process.pid}/maps", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return None
 
     def close(self) -> None:
         """Everything is as it was."""
@@ -87,17 +100,12 @@ class Room:
             with suppress(OSError):
                 resource.prlimit(self._process.pid, kind, before)
 
-    def _locked_up(self) -> int | None:
-        """The process's root directory if that is not ours and has no ``/proc``."""
-        root = f"/proc/{self._process.pid}/root"
-        if os.geteuid() != 0:
-            return None
+    def _has_no_proc(self) -> bool:
+        """Whether the process's root directory is not ours and has no ``/proc``."""
         try:
-            if os.path.samefile(root, "/") or os.path.exists(f"{root}/proc/self"):
-                return None
-            return os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            return not os.path.samefile(self._root, "/") and not os.path.lexists(f"{self._root}/proc/self")
         except OSError:
-            return None
+            return False
 
     def _group(self) -> int:
         """The group that the process has its files checked with."""

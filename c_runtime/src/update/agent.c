@@ -17,16 +17,17 @@
 
 #include "blocking.h"
 #include "faults.h"
+#include "proc.h"
 #include "update.h"
 
 #define STACK_BYTES ((size_t)1 << 20)
 #define MAGIC 0x4d435055u /* "UPCM" */
-#define PROTOCOL 3
+#define PROTOCOL 4
 #define LOOK_MS 20 /* how long a decision of another process may go unnoticed */
 #define GUEST_PATIENCE_MS 15000
 #define GLANCE_PATIENCE_US 50000 /* for a look at the threads: they pause meanwhile */
 
-enum op { STATUS = 1, LOAD, STOP, COMMIT, ABORT, ROLLBACK_PREPARE, BYE, FAULT, CHECK };
+enum op { STATUS = 1, LOAD, STOP, COMMIT, ABORT, ROLLBACK_PREPARE, BYE, FAULT, CHECK, MAPS };
 
 struct request {
   uint32_t magic, op;
@@ -52,6 +53,7 @@ void ups_agent_child(void) {
   atomic_store(&serving, 0);
   ups_guest_child();
   ups_fault_forget();
+  ups_proc_take_back();
   ups_update_child();
 }
 
@@ -319,6 +321,10 @@ static bool serve(int fd, const struct request *request, int descriptor) {
       ups_update_check(&report);
       begin_reply(&text, &report);
       break;
+    case MAPS:
+      more = descriptor >= 0 && ups_proc_lend_maps(descriptor);
+      begin_reply(&text, &report);
+      break;
     case STOP: stop(&text, &report, request, descriptor); break;
     case COMMIT: commit(&text, &report); break;
     case ABORT: abort_update(&text, &report); break;
@@ -386,6 +392,7 @@ static void *agent(void *argument) {
   atomic_store(&conversation, -1);
   ups_update_cancel("the coordinator is gone");
   ups_fault_forget();
+  ups_proc_take_back();
   if (descriptor >= 0) close(descriptor);
   if (fd >= 0) close(fd);
   atomic_store(&served, 0);

@@ -14,6 +14,7 @@
 #include <dirent.h>
 
 #include "blocking.h"
+#include "proc.h"
 #include "update.h"
 
 #define VOTE_PATIENCE_US 200000u /* how long threads may move on from a position without a continuation */
@@ -94,7 +95,7 @@ static unsigned list_tasks(bool all) {
   alignas(8) char buffer[4096];
   long length;
   unsigned count = 0;
-  int fd = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  int fd = ups_proc_open("task", O_RDONLY | O_DIRECTORY);
   if (fd < 0) return 0;
   while ((length = syscall(SYS_getdents64, fd, buffer, sizeof buffer)) > 0) {
     for (long at = 0; at < length;) {
@@ -123,9 +124,9 @@ static unsigned known_tasks(void) {
  * with it blocked may just be in a handler of ours: it will answer in a moment.)
  */
 static bool foreign_deaf(int tid, bool patient) {
-  char path[64], text[4096];
-  snprintf(path, sizeof path, "/proc/self/task/%d/status", tid);
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  char path[40], text[4096];
+  snprintf(path, sizeof path, "task/%d/status", tid);
+  int fd = ups_proc_open(path, O_RDONLY);
   if (fd < 0) return true;
   ssize_t length = read(fd, text, sizeof text - 1);
   close(fd);

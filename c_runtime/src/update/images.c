@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #include "blocking.h"
+#include "proc.h"
 #include "runtime.h"
 
 _Atomic(struct ups_image *) ups_images[UPS_IMAGES];
@@ -307,7 +308,7 @@ struct ups_image *ups_image_add(const struct ups_image *image) {
 
 bool ups_image_read_self(struct ups_image *image) {
   if (atomic_load(&image->table) != NULL) return true;
-  int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+  int fd = ups_proc_open("exe", O_RDONLY);
   if (fd < 0) return false;
   struct ups_elf file;
   bool done = false;

@@ -4,10 +4,10 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <link.h>
-#include <linux/magic.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
+#include "proc.h"
 #include "update.h"
 
 #define SECTION_OLD_TABLE ".upstare.oldpoints"
@@ -26,9 +26,7 @@ static struct ups_image *known(const struct ups_elf *file) {
 
 /* The dynamic linker knows loaded files by the path that they were loaded by: every load needs another one. */
 static void *load_descriptor(int fd) {
-  struct statfs files;
-  /* Where there is no /proc there may be something of that name which others have put there. */
-  if (statfs("/proc/self/fd", &files) != 0 || files.f_type != PROC_SUPER_MAGIC) return NULL;
+  if (!ups_proc_is_there()) return NULL;
   char path[DESCRIPTOR_PATH_MOST + 64] = "/proc/self/fd/";
   size_t length = strlen(path);
   for (unsigned i = 0; i < loads && length < DESCRIPTOR_PATH_MOST; i++) {

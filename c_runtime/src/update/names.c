@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
 
+#include "proc.h"
 #include "update.h"
 
 #define RESUME "upstare$r$"
@@ -54,7 +55,7 @@ static bool symbol_of_executable(struct ups_text *text, uintptr_t address, bool 
   const struct ups_image *image = atomic_load(&ups_images[0]);
   struct ups_elf file;
   bool found = false;
-  int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+  int fd = ups_proc_open("exe", O_RDONLY);
   if (fd < 0) return false;
   if (ups_elf_open(fd, &file)) {
     const char *name = ups_elf_symbol(&file, address - image->bias, function);

@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 
 #include "blocking.h"
+#include "proc.h"
 #include "runtime.h"
 
 #define NOP 0x90u
@@ -291,7 +292,7 @@ uint32_t ups_points_arm(struct ups_image *image, bool on) {
   if (t == NULL || t->header->scheme == UPSTARE_SCHEME_FLAG) return 0;
   unsigned char *bytes = ups_map(PAGE);
   if (bytes == NULL) return t->header->n_points;
-  int memory = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
+  int memory = ups_proc_open("mem", O_RDWR);
   uint32_t failed = 0, next = 0;
   atomic_store(&image->armed, on);
   while (next < t->header->n_points) {

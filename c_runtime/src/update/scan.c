@@ -8,8 +8,10 @@
 #define _GNU_SOURCE
 #include <link.h>
 
+#include "proc.h"
 #include "update.h"
 
+#define MAPS_MOST ((size_t)64 << 20) /* bytes of a memory map */
 #define AGENT_BELOW ((uintptr_t)65536) /* of the agent's stack, deeper calls than from here */
 
 struct scan {
@@ -203,21 +205,28 @@ static bool scan_line(struct scan *scan, const char *line, const struct ups_exte
   return is_anonymous(at + 1) ? scan_anonymous(scan, pages, low, high, what) : scan_range(scan, low, high, what);
 }
 
+static bool unseen(struct scan *scan) {
+  ups_text_add(scan->why, "the process cannot see its own memory map, so pointers to %s cannot be looked for",
+               scan->targets[0].name);
+  scan->found = true;
+  return false;
+}
+
 static bool scan_memory(struct scan *scan, const struct ups_extent *skip) {
   struct ups_text maps = {0};
   char piece[4032];
   ssize_t length;
   bool clear = true;
-  int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
-  if (fd < 0) {
-    ups_text_add(scan->why, "the process cannot see its own memory map, so pointers to %s cannot be looked for",
-                 scan->targets[0].name);
-    scan->found = true;
-    return false;
-  }
-  while ((length = read(fd, piece, sizeof piece)) > 0) ups_text_append(&maps, piece, (size_t)length);
+  int fd = ups_proc_maps();
+  if (fd < 0) return unseen(scan);
+  while ((length = read(fd, piece, sizeof piece)) > 0 && maps.length < MAPS_MOST)
+    ups_text_append(&maps, piece, (size_t)length);
   close(fd);
-  int pages = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+  if (length != 0 || maps.length == 0 || maps.failed) {
+    ups_text_free(&maps);
+    return unseen(scan);
+  }
+  int pages = ups_proc_open("pagemap", O_RDONLY);
   char *line = maps.bytes;
   while (clear && line != NULL && *line != 0) {
     char *end = strchr(line, '\n');

@@ -7,6 +7,10 @@
 #include <unistd.h>
 
 static int rounds;
+static struct {
+  long added;
+  int first;
+} moved = {5, 6};
 
 /* If it is root: into an empty directory that is not its own, as another user. And no threads or processes. */
 static int lock_up(void) {
@@ -30,7 +34,7 @@ int main(void) {
   if (lock_up() != 0)
     return 1;
   for (;;) {
-    printf("new %d\n", ++rounds);
+    printf("new %d %d\n", ++rounds, moved.first);
     usleep(5000);
   }
 }

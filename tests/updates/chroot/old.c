@@ -7,6 +7,9 @@
 #include <unistd.h>
 
 static int rounds;
+static struct {
+  int first;
+} moved = {7};
 
 /* If it is root: into an empty directory that is not its own, as another user. And no threads or processes. */
 static int lock_up(void) {
@@ -30,7 +33,7 @@ int main(void) {
   if (lock_up() != 0)
     return 1;
   for (;;) {
-    printf("old %d\n", ++rounds);
+    printf("old %d %d\n", ++rounds, moved.first);
     usleep(5000);
   }
 }
