@@ -75,7 +75,7 @@ def damaged(rng: random.Random, data: bytes) -> bytes:
 
 def fuzz_table(folder: Path, seconds: float, seed: int) -> str:
     """Damaged tables and ELF files, in C."""
-    sources = [runtime_directory() / "src" / name for name in _sources("images.c", "elf.c")]
+    sources = [runtime_directory() / "src" / name for name in _sources("images.c", "elf.c", "proc.c")]
     program = folder / "fuzz"
     words = ["cc", "-std=gnu11", "-D_GNU_SOURCE=", "-w", *SANITIZE, *include_flags(), str(HARNESS), *map(str, sources)]
     subprocess.run([*words, "-o", str(program)], check=True)
