@@ -19,13 +19,13 @@ UPS_PUBLIC __typeof__(execlp) upstare_execlp;
 UPS_PUBLIC __typeof__(execle) upstare_execle;
 
 /* Makes the call, which returns only to say that it cannot be done. */
-#define WITH_MASK(call)                   \
-  do {                                    \
-    sigset_t mask;                        \
-    ups_signals_before_exec(&mask);       \
-    int result = (call);                  \
-    ups_signals_restore(&mask);           \
-    return result;                        \
+#define WITH_MASK(call)             \
+  do {                              \
+    sigset_t mask;                  \
+    ups_signals_before_exec(&mask); \
+    int result = (call);            \
+    ups_signals_restore(&mask);     \
+    return result;                  \
   } while (0)
 
 int upstare_execve(const char *path, char *const arguments[], char *const environment[]) {
@@ -66,7 +66,7 @@ static void copy_from(const char *first, va_list *list, char **to) {
 #define COLLECT(first)                                \
   va_list list;                                       \
   va_start(list, first);                              \
-  size_t count = count_from(first, &list);             \
+  size_t count = count_from(first, &list);            \
   va_end(list);                                       \
   char *arguments[count + 1];                         \
   va_start(list, first);                              \

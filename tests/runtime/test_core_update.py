@@ -292,42 +292,46 @@ def test_after_dropping_privileges(service: Service) -> None:
     assert service.ends()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-def test_in_a_chroot(built: tuple[Path, dict[str, Path]], tmp_path: Path) -> None:
-    """No /proc, an empty directory as the root."""
+@pytest.fixture
+def locked_up(built: tuple[Path, dict[str, Path]], tmp_path: Path) -> Service:
+    """With an empty directory as its root, so without /proc."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
     service = Service(*built, root=str(tmp_path))
     service.wait_for_turns()
     service.tell("c")
-    client = service.connect()
+    return service
+
+
+def does_not_see(service: Service, client: Client) -> bool:
+    """Whether it refuses what changes a type, because it cannot find out who points to it."""
     reply = client.update(service.patches["good"])
-    # It changes a type, and who points to it cannot be found out without /proc/self/maps.
-    assert not reply["ok"] and "cannot see its own memory map" in reply["reason"]
-    assert service.runs(1)
-    with open(f"/proc/{service.process.pid}/maps") as maps:
+    return not reply["ok"] and "cannot see its own memory map" in reply["reason"] and service.runs(1)
+
+
+def test_in_a_chroot(locked_up: Service, tmp_path: Path) -> None:
+    client = locked_up.connect()
+    assert does_not_see(locked_up, client)
+    with open(f"/proc/{locked_up.process.pid}/maps") as maps:
         assert client.request(MAPS, descriptor=maps.fileno())["ok"]
-    assert client.update(service.patches["good"])["ok"]
-    assert service.runs(2)
+    assert client.update(locked_up.patches["good"])["ok"]
+    assert locked_up.runs(2)
     assert list(tmp_path.iterdir()) == []
-    assert service.ends()
+    assert locked_up.ends()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-def test_a_memory_map_that_is_none(built: tuple[Path, dict[str, Path]], tmp_path: Path) -> None:
+def test_a_memory_map_that_is_none(locked_up: Service) -> None:
     """Nothing is looked for in what is no map; what could keep the agent waiting is not even taken."""
-    service = Service(*built, root=str(tmp_path))
-    service.wait_for_turns()
-    service.tell("c")
-    client = service.connect()
+    client = locked_up.connect()
     assert client.request(MAPS, patch=Path("/dev/null"))["ok"]  # an empty file
-    reply = client.update(service.patches["good"])
-    assert not reply["ok"] and "cannot see its own memory map" in reply["reason"]
+    assert does_not_see(locked_up, client)
     pipe = os.pipe()
     with pytest.raises(AssertionError, match="the agent hung up"):
         client.request(MAPS, descriptor=pipe[0])
     for descriptor in pipe:
         os.close(descriptor)
-    assert service.runs(1)
-    assert service.ends()
+    assert locked_up.runs(1)
+    assert locked_up.ends()
 
 
 def test_ends_while_stopped(service: Service) -> None:

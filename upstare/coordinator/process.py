@@ -27,7 +27,8 @@ ATTENTION_SIGNAL = 63
 
 _programs: dict[tuple[int, int, int, int], Elf] = {}  # the last one that was read
 
-_LAST_BREATH = 0.2  # seconds in which a process that has lost its program is gone
+LAST_BREATH = 0.2
+"""Seconds in which a process that has lost its program, or closed its descriptors, is gone."""
 _HOW_TO_BUILD = 'build the program with CC="upstare cc" to make it updateable'
 
 
@@ -112,7 +113,7 @@ def verify_program(process: Process) -> None:
         if program.section(SECTION_DESCRIPTION) is not None:
             return
     except FileNotFoundError:
-        if process.ended(_LAST_BREATH):
+        if process.ended(LAST_BREATH):
             raise NoSuchProcess(f"process {process.pid} has ended") from None
         if process.state() == "Z":
             raise NotUpdatable(f"the main thread of {process.name()} has ended while others go on") from None

@@ -25,7 +25,7 @@ from enum import IntEnum
 from upstare.coordinator import process as processes
 from upstare.coordinator import seccomp
 from upstare.coordinator import tree as trees
-from upstare.coordinator.process import ATTENTION_SIGNAL, Busy, NoSuchProcess, Process
+from upstare.coordinator.process import ATTENTION_SIGNAL, LAST_BREATH, Busy, NoSuchProcess, Process
 from upstare.coordinator.replies import Reply, is_greeting, parse
 from upstare.coordinator.room import Room
 from upstare.errors import DeadlineMissed, NotUpdatable, UpstareError
@@ -40,7 +40,6 @@ FIRST_REPEAT = 0.002
 LAST_REPEAT = 0.02
 HELLO_PATIENCE = 5.0
 ABORT_PATIENCE = 2.0
-LAST_BREATH = 0.2  # in which a process that has closed its descriptors ends
 
 
 class Op(IntEnum):
@@ -233,11 +232,6 @@ def connect(process: Process, timeout: float) -> Session:
             listener.bind(f"\0upstare-{process.inner_pid()}-{nonce:016x}")
             listener.listen(8)
             session = _call(process, family, listener, nonce, time.monotonic() + timeout)
-        try:
-            session.verify()
-        except Executed:
-            session.close()
-            raise
     except BaseException:
         room.close()
         raise
@@ -281,7 +275,7 @@ def _call(
     pause = FIRST_REPEAT
     while time.monotonic() < deadline:
         # A signal without a handler would end the process. A program that has only just started has none yet; should it
-        # start one now, the runtime sees to it that the signal does no harm (c_runtime/src/exec.c).
+        # execute one now, the runtime sees to it that the signal does no harm (c_runtime/src/exec.c).
         if process.listens():
             _signal(process, nonce)
         else:
@@ -292,6 +286,7 @@ def _call(
             session = Session(process, connection, family)
             try:
                 if _peer(connection) == process.pid and _greet(session, culprits):
+                    session.verify()
                     return session
             except BaseException:
                 connection.close()

@@ -5,7 +5,6 @@
 #include <dlfcn.h>
 #include <link.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 
 #include "proc.h"
 #include "update.h"
