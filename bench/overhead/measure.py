@@ -79,7 +79,7 @@ def loaded_text(executable: Path) -> int:
 
 
 def own_text(executable: Path) -> int:
-    """The same without the runtime, which is as large in every program."""
+    """The same without what is awake of the runtime."""
     with executable.open("rb") as file:
         runtime = ELFFile(file).get_section_by_name(CODE_SECTION)
         return loaded_text(executable) - (int(runtime["sh_size"]) if runtime is not None else 0)

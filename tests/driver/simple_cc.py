@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -77,7 +77,7 @@ def build_image(
     return SimpleNamespace(objects=objects, extra_objects=[], description=description, dynamic_list="{ upstare_*; };\n")
 
 
-def runtime_object(compiler: Sequence[str]) -> Path:
+def runtime_object(compiler: Sequence[str], names: Collection[str]) -> Path:
     """A runtime that only passes on."""
     target = Path(os.environ["UPSTARE_CACHE"], f"simple-runtime-{os.getpid()}.o")
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.support.tool import REPOSITORY
-from upstare.driver import elf
-from upstare.driver.runtime import WRAP_JUMPS
+from upstare.driver import elf, reach
+from upstare.driver.runtime import SEGMENT, WRAP_JUMPS, WRAPPED, runtime_object
 from upstare.model.description import Description, Function
 from upstare.points.layout import ABI
 from upstare.points.table import build_table
@@ -40,24 +40,6 @@ def run(command: Sequence[str | Path], deadline: float = 120.0) -> str:
     )
     assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stdout}{done.stderr}"
     return done.stdout
-
-
-def runtime_object(directory: Path, flags: Sequence[str] = ()) -> Path:
-    """The runtime as one object, warnings being errors."""
-    objects: list[Path] = []
-    common = ["-std=gnu11", "-O2", "-g", "-fPIC", "-fvisibility=hidden", "-mno-red-zone", *flags]
-    common += ["-Wall", "-Wextra", "-Werror"]
-    for source in sorted([*RUNTIME.glob("src/**/*.c"), *RUNTIME.glob("arch/x86_64/*.S")]):
-        out = directory / f"{len(objects)}-{source.stem}.o"
-        includes = [f"-I{RUNTIME / name}" for name in ("include", "src", "arch/x86_64")]
-        gnu = [] if "#define _GNU_SOURCE" in source.read_text() else ["-D_GNU_SOURCE"]
-        run(["gcc", *common, *gnu, *includes, "-c", source, "-o", out])
-        objects.append(out)
-    whole = directory / "runtime.o"
-    run(["gcc", "-r", "-nostdlib", "-o", whole, *objects])
-    names = {s.name for s in elf.read(whole).sections if s.flags & elf.SHF_EXECINSTR and s.name.startswith(".text")}
-    run(["objcopy", *(w for n in sorted(names) for w in ("--rename-section", f"{n}=upstare_rt")), whole])
-    return whole
 
 
 def describe(source: Path, scheme: str, version: str) -> Description:
@@ -97,13 +79,21 @@ def _compile(source: Path, description: Description, flags: Sequence[str]) -> li
 
 
 def build(
-    source: Path, directory: Path, runtime: Path, scheme: str = "trap", flags: Sequence[str] = (), version: str = "1"
+    source: Path, directory: Path, scheme: str = "trap", flags: Sequence[str] = (), version: str = "1"
 ) -> Path:
-    """The program, with its table."""
+    """The program, with its table; what it does not use of the runtime sleeps."""
     out = directory / f"{source.stem}-{version}-{scheme}"
     description = describe(source, scheme, version)
     info = _information(description, out.with_suffix(".info.c"))
-    run([*_compile(source, description, flags), info, runtime, *WRAPS, "-rdynamic", "-o", out])
+    objects = [out.with_suffix(".o"), out.with_suffix(".info.o")]
+    run([*_compile(source, description, flags), "-c", "-o", objects[0]])
+    run(["gcc", f"-I{RUNTIME / 'include'}", "-c", info, "-o", objects[1]])
+    names = reach.mentioned(objects)
+    script = out.with_suffix(".ld")
+    script.write_text(SEGMENT)
+    runtime = runtime_object(["gcc"], names | {WRAPPED[name] for name in names & WRAPPED.keys()})
+    run(["gcc", *FLAGS, *flags, *objects, runtime, *WRAPS, f"-Wl,-T,{script}", "-rdynamic", "-o", out])
+    elf.withhold_segment(out, (elf.SECTION_UPDATE, elf.SECTION_RESUME))
     table = out.with_suffix(".table")
     table.write_bytes(build_table(out, description))
     run(["objcopy", "--remove-section", ".upstare_notes", "--add-section", f".upstare.points={table}", out])

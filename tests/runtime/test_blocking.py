@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.runtime.building import RUNTIME, run, runtime_object
+from tests.runtime.building import RUNTIME, run
+from upstare.driver.runtime import runtime_object
 
 HERE = Path(__file__).parent / "blocking"
 CASES = sorted((HERE / "cases").glob("*.c"))
@@ -75,7 +76,8 @@ def compile_calls(directory: Path, *more: str) -> Calls:
     """Compiles them; `more` are further flags of the compiler, for programs too."""
     flags = (*FLAGS, *more)
     (directory / "redirects.h").write_text(redirects(redirected()))
-    sources = [*(RUNTIME / "src/blocking").glob("*.c"), RUNTIME / "src/signals.c", HERE / "core.c"]
+    sources = [*(RUNTIME / "src/blocking").glob("*.c"), RUNTIME / "src/signals.c"]
+    sources += [RUNTIME / "src/update/calls.c", HERE / "core.c"]
     includes = [f"-I{RUNTIME / 'include'}", f"-I{RUNTIME / 'src'}", f"-I{HERE}"]
     strict = ["-fPIC", "-fvisibility=hidden", "-mno-red-zone", "-Wall", "-Wextra", "-Werror"]
     objects = []
@@ -126,7 +128,7 @@ def test_locks_order_memory(case: Path, tmp_path: Path) -> None:
     """Under ThreadSanitizer: what one thread wrote under a lock, another sees. (It does not know our stops.)"""
     program = compile_calls(tmp_path, "-fsanitize=thread").program(case, plain=False)
     suppressions = tmp_path / "suppressions"
-    suppressions.write_text("race:ups_run_join\n")  # what it reads is written by the kernel
+    suppressions.write_text("race:run_join\n")  # what it reads is written by the kernel
     outcomes([[program, mode] for mode in ("quiet", "storm")], TSAN_OPTIONS=f"suppressions={suppressions}")
 
 
@@ -139,7 +141,7 @@ def test_every_redirected_name_has_its_function(tmp_path: Path) -> None:
     addresses = ", ".join(f"(void (*)(void))upstare_{n}" for n in names)
     source.write_text(f"{HEADERS}{uses}void (*const all[])(void) = {{{addresses}}};\n")
     run(["gcc", *FLAGS, "-Wall", "-Wno-deprecated-declarations", "-Werror", "-c", source, "-o", tmp_path / "types.o"])
-    symbols = run(["nm", "-g", "--defined-only", runtime_object(tmp_path)]).split()
+    symbols = run(["nm", "-g", "--defined-only", runtime_object(["gcc"], [])]).split()
     assert [name for name in names if f"upstare_{name}" not in symbols] == []
 
 

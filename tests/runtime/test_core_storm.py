@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runtime.building import HERE, build, runtime_object
+from tests.runtime.building import HERE, build
 
 SCHEMES = ("trap", "flag")
 
@@ -18,9 +18,8 @@ SCHEMES = ("trap", "flag")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Path]:
     """Every program of this module in every scheme."""
     place = tmp_path_factory.mktemp("storm")
-    runtime = runtime_object(place)
     names = ("stacks", "shared", "lives")
-    return {(n, s): build(HERE / "core" / f"{n}.c", place, runtime, s) for n in names for s in SCHEMES}
+    return {(n, s): build(HERE / "core" / f"{n}.c", place, s) for n in names for s in SCHEMES}
 
 
 def start(

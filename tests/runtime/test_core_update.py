@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runtime.building import HERE, build, build_patch, runtime_object
+from tests.runtime.building import HERE, build, build_patch
 from tests.runtime.client import ABORT, COMMIT, LOAD, MAPS, ROLLBACK_PREPARE, STATUS, STOP, Client
 
 SCHEMES = ("trap", "flag")
@@ -80,7 +80,7 @@ def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """The program and its patches."""
     place = tmp_path_factory.mktemp("service")
     scheme = request.param
-    program = build(SERVICE, place, runtime_object(place), scheme)
+    program = build(SERVICE, place, scheme)
     patches = {
         "good": build_patch(SERVICE, program, scheme),
         "uncounted": build_patch(SERVICE, program, scheme, ["-DNO_COUNT"], "uncounted"),

@@ -43,7 +43,7 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_code_is_in_two_sections(sources: Path, tmp_path: Path) -> None:
-    made = runtime.runtime_object(["cc"])
+    made = runtime.runtime_object(["cc"], ["one", "inside"])
     visible = {s.name for s in elf.read(made).symbols() if s.defined and not s.local}
     assert visible == {"one", "inside", runtime.ENTRY}
     code = {s.name for s in elf.read(made).sections if s.flags & elf.SHF_EXECINSTR and s.size}
@@ -61,20 +61,20 @@ def test_code_is_in_two_sections(sources: Path, tmp_path: Path) -> None:
 
 
 def test_it_is_made_once(sources: Path) -> None:
-    first = runtime.runtime_object(["cc"])
+    first = runtime.runtime_object(["cc"], ["one", "inside"])
     stamp = first.stat().st_mtime_ns
-    assert runtime.runtime_object(["cc"]) == first
+    assert runtime.runtime_object(["cc"], ["one", "inside"]) == first
     assert first.stat().st_mtime_ns == stamp
-    assert runtime.runtime_object(["cc", "-g"]) != first
+    assert runtime.runtime_object(["cc", "-g"], ["one", "inside"]) != first
     header = sources / "include/upstare_abi.h"
     header.write_text(header.read_text() + "#define NEW\n")
-    assert runtime.runtime_object(["cc"]) != first
+    assert runtime.runtime_object(["cc"], ["one", "inside"]) != first
 
 
 def test_an_error_names_the_file(sources: Path) -> None:
     (sources / "src/deep/two.c").write_text("int two(void) { return }\n")
     with pytest.raises(UpstareError, match=r"cannot compile the runtime \(two.c\): cc ended with 1"):
-        runtime.runtime_object(["cc"])
+        runtime.runtime_object(["cc"], ["one", "inside"])
 
 
 def test_sources_are_found_beside_the_package() -> None:

@@ -13,21 +13,21 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from upstare.driver import args, elf, embed, inputs, options, process, unreachable
+from upstare.driver import args, elf, embed, inputs, options, process, reach, unreachable
 from upstare.driver.args import Command
 from upstare.driver.compiler import ask
 from upstare.driver.inputs import Input, Part
 from upstare.driver.libraries import Libraries
 from upstare.driver.library import describe_library
 from upstare.driver.progress import LinkProgress
-from upstare.driver.runtime import WRAP_JUMPS
+from upstare.driver.runtime import SEGMENT, WRAP_JUMPS, WRAPPED
 from upstare.errors import NotUpdatable, UpstareError, UsageError
 from upstare.model.unit import Options, Unit
 
@@ -55,7 +55,7 @@ class Makers:
     image: BuildImage
     table: Callable[[Path, Description], bytes]
     pack: Callable[[Description, list[bytes]], bytes]
-    runtime: Callable[[Sequence[str]], Path]
+    runtime: Callable[[Sequence[str], Collection[str]], Path]
 
 
 def makers() -> Makers:
@@ -142,7 +142,8 @@ class _Link:
             self.lead_to_entries(files, image, work)
             image.extra_objects.extend(shared.list_names(self.compiler, work))
             words = self.second_link(files, sources, shared, image, work)
-            words += [*map(str, image.extra_objects), str(use.runtime(self.compiler))]
+            runtime = use.runtime(self.compiler, self.mentioned(opaque, image))
+            words += [*map(str, image.extra_objects), str(runtime)]
             words += [f"-Wl,--wrap={START}", *WRAP_JUMPS]
             words += self.exports(opaque, shared, image, work)
             words += ["-Wl,--no-gc-sections", "-ldl", "-pthread"]
@@ -371,18 +372,22 @@ class _Link:
             words.append(f"-Wl,--dynamic-list={file}")
         return words
 
-    def resume_segment(self, work: Path) -> list[str]:
-        """The arguments that put what only an update needs behind everything else, in a segment of its own: a part of
-        the runtime, and the resume clones.
+    def mentioned(self, opaque: Sequence[Part], image: Image) -> set[str]:
+        """The names that the program may call the runtime by: what it never calls sleeps until an update."""
+        names = reach.mentioned([*image.objects.values(), *image.extra_objects])
+        names |= {s.name for p in opaque for s in p.symbols()}
+        names |= {s.name for s in self.first.symbols(".dynsym")}  # opaque objects may be a compiler's intermediate form
+        return names | {WRAPPED[name] for name in names & WRAPPED.keys()}
 
-        Linkers that do not know INSERT leave them in the text.
+    def resume_segment(self, work: Path) -> list[str]:
+        """The arguments that give what only an update needs a segment of its own.
+
+        Linkers that do not know INSERT leave it in the text.
         """
         if self.command.has("-fuse-ld=gold", "-fuse-ld=mold"):
             return []
         script = work / "resume.ld"
-        runtime = f"{elf.SECTION_UPDATE} : ALIGN(CONSTANT(MAXPAGESIZE)) {{ *({elf.SECTION_UPDATE}) }}"
-        clones = f"{elf.SECTION_RESUME} : {{ *({elf.SECTION_RESUME}) }}"
-        script.write_text(f"SECTIONS {{ {runtime} {clones} }} INSERT AFTER .bss;\n")
+        script.write_text(SEGMENT)
         return [f"-Wl,-T,{script}"]
 
     def relink(self, words: list[str], program: Path, work: Path) -> list[str]:

@@ -1,36 +1,45 @@
 """The runtime as one relocatable object, made once for each compiler and kept in the cache.
 
-All code of the runtime is put into the section ``upstare_rt``, but for that in ``src/update``, which only an update
-needs: it goes to ``upstare_update``. The names are C identifiers, so the linker provides ``__start_upstare_rt`` and the
-like: the runtime can tell its own code from the program's. What the runtime's files share among themselves is local to
-the object, so no name of a program can clash with it.
+The code of the runtime that a program can reach is in the section ``upstare_rt``. What only an update needs
+(``src/update``), and what this program never calls, is in ``upstare_update``. The names are C identifiers, so the
+linker provides ``__start_upstare_rt`` and the like: the runtime can tell its own code from the program's. What the
+runtime's files share among themselves is local to the object, so no name of a program can clash with it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from upstare.driver import elf, process
+from upstare.driver import elf, process, reach
 from upstare.driver.cache import Cache
 from upstare.errors import UpstareError
 
 CODE_SECTION = "upstare_rt"
 SLEEPING = "src/update"  # below the runtime's directory
+SMALL = "src"  # in this directory itself size counts; in those below, what every call goes through and updates, speed
+
+# Puts what only an update needs, a part of the runtime and the resume clones, behind everything else, in a segment of
+# its own.
+SEGMENT = (
+    f"SECTIONS {{ {elf.SECTION_UPDATE} : ALIGN(CONSTANT(MAXPAGESIZE)) {{ *({elf.SECTION_UPDATE}) }} "
+    f"{elf.SECTION_RESUME} : {{ *({elf.SECTION_RESUME}) }} }} INSERT AFTER .bss;\n"
+)
 
 # What stands in for the C library's start function (see START in link.py); hidden, but the linker must find it.
 ENTRY = "__wrap___libc_start_main"
 
 _LONGJMP = ("longjmp", "_longjmp", "siglongjmp", "__longjmp_chk")
 # What stands in for these in the program and in patches: jumps.c.
-JUMPS = tuple(f"__wrap_{name}" for name in _LONGJMP)
+WRAPPED = {name: f"__wrap_{name}" for name in _LONGJMP}
+JUMPS = tuple(WRAPPED.values())
 WRAP_JUMPS = tuple(f"-Wl,--wrap={name}" for name in _LONGJMP)
 
 FLAGS = (
     "-std=gnu11 -D_GNU_SOURCE= -O2 -g0 -fPIC -fvisibility=hidden -mno-red-zone -fno-stack-protector "
-    "-fasynchronous-unwind-tables -fcf-protection=none -fno-lto -Wall -Wextra"
+    "-ffunction-sections -fdata-sections -fasynchronous-unwind-tables -fcf-protection=none -fno-lto -Wall -Wextra"
 ).split()
 
 
@@ -63,15 +72,21 @@ def sources() -> list[Path]:
     return sorted([*root.glob("src/**/*.c"), *root.glob("arch/x86_64/**/*.S")])
 
 
-def runtime_object(compiler: Sequence[str]) -> Path:
-    """The object to link into every updateable program, made with this compiler.
+def runtime_object(compiler: Sequence[str], names: Collection[str]) -> Path:
+    """The object to link into an updateable program that mentions these names (others than the runtime's are allowed),
+    made with this compiler.
 
     Raises:
         UpstareError: it does not compile.
     """
     cache = Cache()
-    key = _key(compiler) + ".o"
-    return cache.get(key) or _build(compiler, cache, key)
+    key = _key(compiler)
+    whole, found = cache.get(f"{key}.o"), cache.get(f"{key}.reach")
+    if whole is None or found is None:
+        whole, found = _build(compiler, cache, key)
+    awake = reach.Reach.unpack(found.read_bytes()).awake(names)
+    split = hashlib.sha256("\0".join([key, *awake]).encode()).hexdigest() + ".o"
+    return cache.get(split) or _split(compiler, whole, awake, cache, split)
 
 
 def _key(compiler: Sequence[str]) -> str:
@@ -86,25 +101,39 @@ def _key(compiler: Sequence[str]) -> str:
     return digest.hexdigest()
 
 
-def _build(compiler: Sequence[str], cache: Cache, key: str) -> Path:
+def _build(compiler: Sequence[str], cache: Cache, key: str) -> tuple[Path, Path]:
+    """The object with a section for each function that can be asleep, and what leads to these."""
     files = sources()
     if not files:
         raise UpstareError(f"the runtime has no sources in {runtime_directory()}")
     with process.Scratch() as scratch:
         objects = _compile(compiler, files, Path(scratch))
         sleeping = runtime_directory() / SLEEPING
-        awake = [o for f, o in zip(files, objects, strict=True) if sleeping not in f.parents]
-        asleep = [o for o in objects if o not in awake]
-        parts: list[Path] = []
-        for section, chosen in ((CODE_SECTION, awake), (elf.SECTION_UPDATE, [*asleep, *_unwinder(compiler)])):
-            parts.append(Path(scratch, f"{section}.o"))
-            _link(compiler, parts[-1], chosen)
-            _into_section(parts[-1], section)
+        asleep = [o for f, o in zip(files, objects, strict=True) if sleeping in f.parents]
+        for file, path in zip(files, objects, strict=True):
+            if path not in asleep:
+                _into_sections(path, f"{CODE_SECTION}.{file.stem}")
+        update = Path(scratch, "update.o")
+        _link(compiler, update, [*asleep, *_unwinder(compiler)])
+        _put_to_sleep(update)
         linked = Path(scratch, "runtime.o")
-        _link(compiler, linked, parts)
+        _link(compiler, linked, [*(o for o in objects if o not in asleep), update])
         process.check(["objcopy", "--localize-hidden", str(linked)], "hide the names of the runtime")
         process.check(["objcopy", f"--globalize-symbol={ENTRY}", str(linked)], "show the runtime's entry")
-        return cache.put(key, linked)
+        found = reach.find(linked, f"{CODE_SECTION}.", ENTRY)
+        return cache.put(f"{key}.o", linked), cache.put(f"{key}.reach", found.pack())
+
+
+def _split(compiler: Sequence[str], whole: Path, awake: Sequence[str], cache: Cache, key: str) -> Path:
+    """The object with two sections of code: these sections of the whole one, and all others."""
+    with process.Scratch() as scratch:
+        script, target = Path(scratch, "split.ld"), Path(scratch, "runtime.o")
+        script.write_text(
+            f"SECTIONS {{ {CODE_SECTION} : {{ {' '.join(f'*({name})' for name in awake)} }}\n"
+            f"{elf.SECTION_UPDATE} : {{ *({elf.SECTION_UPDATE}) *({CODE_SECTION}.*) }} }}\n"
+        )
+        _link(compiler, target, [whole], f"-Wl,-T,{script}")
+        return cache.put(key, target)
 
 
 def _unwinder(compiler: Sequence[str]) -> list[Path]:
@@ -117,9 +146,9 @@ def _unwinder(compiler: Sequence[str]) -> list[Path]:
     return [path] if path.is_absolute() and path.is_file() else []
 
 
-def _link(compiler: Sequence[str], target: Path, objects: Sequence[Path]) -> None:
+def _link(compiler: Sequence[str], target: Path, objects: Sequence[Path], *more: str) -> None:
     """One object of several."""
-    words = [*compiler, "-r", "-nostdlib", "-fno-lto", "-o", str(target), *map(str, objects)]
+    words = [*compiler, "-r", "-nostdlib", "-fno-lto", *more, "-o", str(target), *map(str, objects)]
     process.check(words, "link the runtime")
 
 
@@ -129,7 +158,8 @@ def _compile(compiler: Sequence[str], files: Sequence[Path], directory: Path) ->
     objects = [directory / f"{number}.o" for number in range(len(files))]
     running: list[tuple[Path, process.Child]] = []
     for file, target in zip(files, objects, strict=True):
-        words = [*compiler, *FLAGS, *includes, "-c", str(file), "-o", str(target)]
+        level = ["-Os"] if file.parent == runtime_directory() / SMALL else []
+        words = [*compiler, *FLAGS, *level, *includes, "-c", str(file), "-o", str(target)]
         running.append((file, process.start(words, capture=True, capture_errors=True)))
         if len(running) >= (os.cpu_count() or 1):
             _finish(*running.pop(0))
@@ -142,11 +172,21 @@ def _finish(file: Path, child: process.Child) -> None:
     process.finish(child, child.wait(), f"compile the runtime ({file.name})")
 
 
-def _into_section(path: Path, section: str) -> None:
-    """All code of the object is in sections of this name."""
-    names = {s.name for s in elf.read(path).sections if s.flags & elf.SHF_EXECINSTR and s.name.startswith(".text")}
-    words = [word for name in sorted(names) for word in ("--rename-section", f"{name}={section}")]
-    if section == elf.SECTION_UPDATE:  # what sleeps must not be called at the start or end of a process
-        for name in (".init_array", ".fini_array", ".ctors", ".dtors"):
-            words += [w for s in (name, f"{name}.*") for w in ("--remove-section", s, "--remove-section", f".rela{s}")]
-    process.check(["objcopy", *words, str(path)], f"put code of the runtime into {section}")
+def _code_sections(path: Path) -> list[str]:
+    code = {s.name for s in elf.read(path).sections if s.flags & elf.SHF_EXECINSTR}
+    return sorted(name for name in code if name.startswith(".text"))
+
+
+def _into_sections(path: Path, prefix: str) -> None:
+    """The sections of code of the object have this prefix in the place of ``.text``."""
+    names = [(name, prefix + name.removeprefix(".text")) for name in _code_sections(path)]
+    words = [word for old, new in names for word in ("--rename-section", f"{old}={new}")]
+    process.check(["objcopy", *words, str(path)], "name the code of the runtime")
+
+
+def _put_to_sleep(path: Path) -> None:
+    """All code of the object is in the section that sleeps: it must not be called at the start or end of a process."""
+    words = [word for name in _code_sections(path) for word in ("--rename-section", f"{name}={elf.SECTION_UPDATE}")]
+    for name in (".init_array", ".fini_array", ".ctors", ".dtors"):
+        words += [w for s in (name, f"{name}.*") for w in ("--remove-section", s, "--remove-section", f".rela{s}")]
+    process.check(["objcopy", *words, str(path)], f"put code of the runtime into {elf.SECTION_UPDATE}")

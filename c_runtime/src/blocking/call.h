@@ -79,8 +79,21 @@ enum ups_interruption {
 
 #define UPS_SCANF_POINTERS 16
 
+struct ups_call;
+typedef long ups_run(struct ups_call *call);
+
+/* Each is beside its `run`. A call refers to its own and to no other, so the link sees which ones a program can use
+ * (upstare/driver/reach.py). */
+struct ups_operation {
+  const char *name;
+  ups_run *run;
+  uint16_t number;   /* enum ups_op */
+  uint8_t arguments; /* how many of ups_call.argument it uses */
+  bool cancellation; /* a cancellation point (condition variables and streams see to it themselves) */
+};
+
 struct ups_call {
-  uint16_t op;           /* enum ups_op */
+  const struct ups_operation *operation;
   uint8_t interruption;  /* enum ups_interruption */
   uint8_t place;         /* enum ups_place: where the last signal of ours found the last issue */
   uint8_t timed;         /* `until` holds */
@@ -123,15 +136,19 @@ bool ups_call_is_quiet(void);
 
 long ups_call_fail(long result);
 
+/* update/calls.c: the call becomes a frame. The thread is being taken apart. */
+void ups_call_leave(const struct ups_call *call);
+
 /* -errno to -1 and errno; UPS_CP_UNROLLED to 0. */
 static inline long ups_call_return(long result) {
   return __builtin_expect(result >= 0, 1) ? result : ups_call_fail(result);
 }
 
-/* Begins a call: the description is empty but for the arguments, which are the caller's to fill in: as many as the table
- * in call.c says. The others are left as they are, for speed; the frame has zeros there. */
-static inline void ups_call_begin(struct ups_call *call, enum ups_op op, enum ups_interruption interruption) {
-  call->op = (uint16_t)op;
+/* Begins a call: the description is empty but for the arguments, which are the caller's to fill in: as many as the
+ * operation says. The others are left as they are, for speed; the frame has zeros there. */
+static inline void ups_call_begin(struct ups_call *call, const struct ups_operation *operation,
+                                  enum ups_interruption interruption) {
+  call->operation = operation;
   call->interruption = (uint8_t)interruption;
   call->place = UPS_PLACE_ELSEWHERE;
   call->timed = 0;
@@ -183,17 +200,15 @@ void ups_word_wake(const volatile void *word, int count, bool shared);
  * 0, EBUSY or another error: 0, -errno or UPS_CP_UNROLLED. The call is UPS_INSENSITIVE while it lasts. */
 long ups_word_lock(struct ups_call *call, int *word, bool shared, int (*try_lock)(void *), void *lock);
 
-/* ---- the operations (table in call.c) -------------------------------------------------------------------------------- */
+/* ---- the operations -------------------------------------------------------------------------------------------------- */
 
-typedef long ups_run(struct ups_call *call);
-
-ups_run ups_run_read, ups_run_write, ups_run_readv, ups_run_writev, ups_run_recvfrom, ups_run_sendto, ups_run_recvmsg,
-    ups_run_sendmsg, ups_run_recvmmsg, ups_run_sendmmsg, ups_run_accept, ups_run_connect, ups_run_poll, ups_run_ppoll,
-    ups_run_select, ups_run_pselect, ups_run_epoll_wait, ups_run_epoll_pwait, ups_run_nanosleep, ups_run_clock_nanosleep,
-    ups_run_sleep, ups_run_usleep, ups_run_pause, ups_run_sigsuspend, ups_run_sigtimedwait, ups_run_sigwait,
-    ups_run_wait4, ups_run_waitid, ups_run_mutex_lock, ups_run_cond_wait, ups_run_cond_destroy, ups_run_sem_wait,
-    ups_run_join, ups_run_fgets, ups_run_fgetc, ups_run_fread, ups_run_getdelim, ups_run_scanf,
-    ups_run_sendfile;
+extern const struct ups_operation ups_op_read, ups_op_write, ups_op_readv, ups_op_writev, ups_op_recvfrom,
+    ups_op_sendto, ups_op_recvmsg, ups_op_sendmsg, ups_op_recvmmsg, ups_op_sendmmsg, ups_op_accept, ups_op_connect,
+    ups_op_poll, ups_op_ppoll, ups_op_select, ups_op_pselect, ups_op_epoll_wait, ups_op_epoll_pwait, ups_op_nanosleep,
+    ups_op_clock_nanosleep, ups_op_sleep, ups_op_usleep, ups_op_pause, ups_op_sigsuspend, ups_op_sigtimedwait,
+    ups_op_sigwait, ups_op_wait4, ups_op_waitid, ups_op_mutex_lock, ups_op_cond_wait, ups_op_cond_destroy,
+    ups_op_sem_wait, ups_op_join, ups_op_fgets, ups_op_fgetc, ups_op_fread, ups_op_getdelim, ups_op_scanf,
+    ups_op_sendfile;
 
 /* mutex.c: for the condition variables. 0, -errno, or UPS_CP_UNROLLED. `call` is UPS_INSENSITIVE. */
 long ups_mutex_lock_for(struct ups_call *call, pthread_mutex_t *mutex);

@@ -92,7 +92,7 @@ static long await_signal_or_cancel(struct waiter *waiter) {
   return result;
 }
 
-long ups_run_cond_wait(struct ups_call *call) {
+static long run_cond_wait(struct ups_call *call) {
   struct waiter waiter = {call, (pthread_cond_t *)call->argument[0], (pthread_mutex_t *)call->argument[1]};
   struct condition *condition = of(waiter.storage);
   if (call->state == FRESH) {
@@ -124,9 +124,11 @@ long ups_run_cond_wait(struct ups_call *call) {
   return result ? -result : (long)call->progress;
 }
 
+const struct ups_operation ups_op_cond_wait = {"pthread_cond_wait", run_cond_wait, UPS_OP_COND_WAIT, 2, false};
+
 static int wait(pthread_cond_t *storage, pthread_mutex_t *mutex, clockid_t clock, const struct timespec *until) {
   struct ups_call call;
-  ups_call_begin(&call, UPS_OP_COND_WAIT, UPS_INSENSITIVE);
+  ups_call_begin(&call, &ups_op_cond_wait, UPS_INSENSITIVE);
   call.argument[0] = (long)storage;
   call.argument[1] = (long)mutex;
   if (until) {
@@ -175,7 +177,7 @@ int upstare_pthread_cond_init(pthread_cond_t *restrict storage, const pthread_co
 }
 
 /* Waits for waiters that were woken and have not left yet. Interruptible, as one of them may be stopped in between. */
-long ups_run_cond_destroy(struct ups_call *call) {
+static long run_cond_destroy(struct ups_call *call) {
   pthread_cond_t *storage = (pthread_cond_t *)call->argument[0];
   struct condition *condition = of(storage);
   bool shared = is_shared(storage);
@@ -189,9 +191,12 @@ long ups_run_cond_destroy(struct ups_call *call) {
   return 0;
 }
 
+const struct ups_operation ups_op_cond_destroy = {"pthread_cond_destroy", run_cond_destroy, UPS_OP_COND_DESTROY, 1,
+                                                  false};
+
 int upstare_pthread_cond_destroy(pthread_cond_t *storage) {
   struct ups_call call;
-  ups_call_begin(&call, UPS_OP_COND_DESTROY, UPS_INSENSITIVE);
+  ups_call_begin(&call, &ups_op_cond_destroy, UPS_INSENSITIVE);
   call.argument[0] = (long)storage;
   return (int)ups_call_run(&call);
 }

@@ -18,7 +18,7 @@ const volatile int *ups_thread_id_word(pthread_t thread) {
   return *mine == (int)syscall(SYS_gettid) ? (const volatile int *)((const char *)thread + TID_OFFSET) : NULL;
 }
 
-long ups_run_join(struct ups_call *call) {
+static long run_join(struct ups_call *call) {
   pthread_t thread = (pthread_t)call->argument[0];
   void **result = (void **)call->argument[1];
   const struct timespec over = {0, 0};
@@ -41,9 +41,11 @@ long ups_run_join(struct ups_call *call) {
   return pthread_join(thread, result);
 }
 
+const struct ups_operation ups_op_join = {"pthread_join", run_join, UPS_OP_JOIN, 2, true};
+
 static int join(pthread_t thread, void **result, clockid_t clock, const struct timespec *until) {
   struct ups_call call;
-  ups_call_begin(&call, UPS_OP_JOIN, UPS_INSENSITIVE);
+  ups_call_begin(&call, &ups_op_join, UPS_INSENSITIVE);
   call.argument[0] = (long)thread;
   call.argument[1] = (long)result;
   if (until) {

@@ -113,14 +113,16 @@ long ups_mutex_lock_for(struct ups_call *call, pthread_mutex_t *mutex) {
   return ups_word_lock(call, &mutex->__data.__lock, kind & KIND_SHARED, try_lock, mutex);
 }
 
-long ups_run_mutex_lock(struct ups_call *call) {
+static long run_mutex_lock(struct ups_call *call) {
   long result = ups_mutex_lock_for(call, (pthread_mutex_t *)call->argument[0]);
   return result == UPS_CP_UNROLLED ? 0 : -result;
 }
 
+const struct ups_operation ups_op_mutex_lock = {"pthread_mutex_lock", run_mutex_lock, UPS_OP_MUTEX_LOCK, 1, false};
+
 static int lock(pthread_mutex_t *mutex, clockid_t clock, const struct timespec *until) {
   struct ups_call call;
-  ups_call_begin(&call, UPS_OP_MUTEX_LOCK, UPS_INSENSITIVE);
+  ups_call_begin(&call, &ups_op_mutex_lock, UPS_INSENSITIVE);
   call.argument[0] = (long)mutex;
   if (until) {
     call.timed = 1;

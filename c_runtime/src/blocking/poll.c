@@ -36,7 +36,7 @@ static void set_mask(struct ups_call *call, const sigset_t *mask) {
 
 static long mask_of(const struct ups_call *call) { return call->part ? (long)&call->mask : 0; }
 
-long ups_run_poll(struct ups_call *call) {
+static long run_poll(struct ups_call *call) {
   const long *argument = call->argument;
   for (;;) {
     long result;
@@ -52,7 +52,9 @@ long ups_run_poll(struct ups_call *call) {
   }
 }
 
-long ups_run_ppoll(struct ups_call *call) {
+const struct ups_operation ups_op_poll = {"poll", run_poll, UPS_OP_POLL, 3, true};
+
+static long run_ppoll(struct ups_call *call) {
   const long *argument = call->argument;
   for (;;) {
     struct timespec left;
@@ -64,6 +66,8 @@ long ups_run_ppoll(struct ups_call *call) {
       return ups_call_return(result);
   }
 }
+
+const struct ups_operation ups_op_ppoll = {"ppoll", run_ppoll, UPS_OP_PPOLL, 2, true};
 
 static long issue_select(struct ups_call *call, struct timespec *left, long mask) {
   const struct {
@@ -78,7 +82,7 @@ static long issue_select(struct ups_call *call, struct timespec *left, long mask
 }
 
 /* Linux tells the caller how much of the time was not used, whatever the outcome. */
-long ups_run_select(struct ups_call *call) {
+static long run_select(struct ups_call *call) {
   struct timeval *timeout = (struct timeval *)call->argument[4];
   struct timespec left;
   long result;
@@ -93,7 +97,9 @@ long ups_run_select(struct ups_call *call) {
   return ups_call_return(result);
 }
 
-long ups_run_pselect(struct ups_call *call) {
+const struct ups_operation ups_op_select = {"select", run_select, UPS_OP_SELECT, 5, true};
+
+static long run_pselect(struct ups_call *call) {
   struct timespec left;
   long result;
   do
@@ -101,6 +107,8 @@ long ups_run_pselect(struct ups_call *call) {
   while (result == UPS_CP_STOPPED);
   return ups_call_return(result);
 }
+
+const struct ups_operation ups_op_pselect = {"pselect", run_pselect, UPS_OP_PSELECT, 4, true};
 
 static long wait_events(struct ups_call *call, long number) {
   const long *argument = call->argument;
@@ -116,16 +124,20 @@ static long wait_events(struct ups_call *call, long number) {
   }
 }
 
-long ups_run_epoll_wait(struct ups_call *call) { return wait_events(call, SYS_epoll_wait); }
+static long run_epoll_wait(struct ups_call *call) { return wait_events(call, SYS_epoll_wait); }
 
-long ups_run_epoll_pwait(struct ups_call *call) { return wait_events(call, SYS_epoll_pwait); }
+const struct ups_operation ups_op_epoll_wait = {"epoll_wait", run_epoll_wait, UPS_OP_EPOLL_WAIT, 4, true};
+
+static long run_epoll_pwait(struct ups_call *call) { return wait_events(call, SYS_epoll_pwait); }
+
+const struct ups_operation ups_op_epoll_pwait = {"epoll_pwait", run_epoll_pwait, UPS_OP_EPOLL_PWAIT, 4, true};
 
 UPS_SLOW int poll_on(struct pollfd *descriptors, nfds_t count, int timeout, const struct ups_quick *quick,
                      long result) {
   if (ups_quick_settle(result) != UPS_CP_STOPPED)
     return (int)ups_call_return(result);
   struct ups_call call;
-  ups_call_begin(&call, UPS_OP_POLL, UPS_INTERRUPTS);
+  ups_call_begin(&call, &ups_op_poll, UPS_INTERRUPTS);
   call.argument[0] = (long)descriptors;
   call.argument[1] = (long)count;
   call.argument[2] = timeout;
@@ -146,7 +158,7 @@ int upstare_poll(struct pollfd *descriptors, nfds_t count, int timeout) {
 
 int upstare_ppoll(struct pollfd *descriptors, nfds_t count, const struct timespec *timeout, const sigset_t *mask) {
   struct ups_call call;
-  ups_call_begin(&call, UPS_OP_PPOLL, UPS_INTERRUPTS);
+  ups_call_begin(&call, &ups_op_ppoll, UPS_INTERRUPTS);
   call.argument[0] = (long)descriptors;
   call.argument[1] = (long)count;
   if (timeout) {
@@ -158,8 +170,9 @@ int upstare_ppoll(struct pollfd *descriptors, nfds_t count, const struct timespe
   return (int)ups_call_run(&call);
 }
 
-static void begin_select(struct ups_call *call, enum ups_op op, int count, fd_set *read, fd_set *write, fd_set *except) {
-  ups_call_begin(call, op, UPS_INTERRUPTS);
+static void begin_select(struct ups_call *call, const struct ups_operation *operation, int count, fd_set *read,
+                         fd_set *write, fd_set *except) {
+  ups_call_begin(call, operation, UPS_INTERRUPTS);
   call->argument[0] = count;
   call->argument[1] = (long)read;
   call->argument[2] = (long)write;
@@ -169,7 +182,7 @@ static void begin_select(struct ups_call *call, enum ups_op op, int count, fd_se
 int upstare_select(int count, fd_set *restrict read, fd_set *restrict write, fd_set *restrict except,
                    struct timeval *restrict timeout) {
   struct ups_call call;
-  begin_select(&call, UPS_OP_SELECT, count, read, write, except);
+  begin_select(&call, &ups_op_select, count, read, write, except);
   call.argument[4] = (long)timeout;
   if (timeout) {
     if (timeout->tv_sec < 0 || timeout->tv_usec < 0)
@@ -184,7 +197,7 @@ int upstare_select(int count, fd_set *restrict read, fd_set *restrict write, fd_
 int upstare_pselect(int count, fd_set *restrict read, fd_set *restrict write, fd_set *restrict except,
                     const struct timespec *restrict timeout, const sigset_t *restrict mask) {
   struct ups_call call;
-  begin_select(&call, UPS_OP_PSELECT, count, read, write, except);
+  begin_select(&call, &ups_op_pselect, count, read, write, except);
   if (timeout) {
     if (timeout->tv_sec < 0 || !ups_time_valid(timeout))
       return (int)ups_call_return(-EINVAL);
@@ -194,9 +207,9 @@ int upstare_pselect(int count, fd_set *restrict read, fd_set *restrict write, fd
   return (int)ups_call_run(&call);
 }
 
-static void begin_events(struct ups_call *call, enum ups_op op, int fd, struct epoll_event *events, int count,
-                         int timeout) {
-  ups_call_begin(call, op, UPS_INTERRUPTS);
+static void begin_events(struct ups_call *call, const struct ups_operation *operation, int fd,
+                         struct epoll_event *events, int count, int timeout) {
+  ups_call_begin(call, operation, UPS_INTERRUPTS);
   call->argument[0] = fd;
   call->argument[1] = (long)events;
   call->argument[2] = count;
@@ -210,7 +223,7 @@ UPS_SLOW int epoll_wait_on(int fd, struct epoll_event *events, int count, int ti
   if (ups_quick_settle(result) != UPS_CP_STOPPED)
     return (int)ups_call_return(result);
   struct ups_call call;
-  begin_events(&call, UPS_OP_EPOLL_WAIT, fd, events, count, timeout);
+  begin_events(&call, &ups_op_epoll_wait, fd, events, count, timeout);
   call.state = quick != NULL;
   return (int)ups_quick_run(&call, quick);
 }
@@ -231,7 +244,7 @@ int upstare_epoll_wait(int fd, struct epoll_event *events, int count, int timeou
 
 int upstare_epoll_pwait(int fd, struct epoll_event *events, int count, int timeout, const sigset_t *mask) {
   struct ups_call call;
-  begin_events(&call, UPS_OP_EPOLL_PWAIT, fd, events, count, timeout);
+  begin_events(&call, &ups_op_epoll_pwait, fd, events, count, timeout);
   set_mask(&call, mask);
   return (int)ups_call_run(&call);
 }

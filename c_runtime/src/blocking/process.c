@@ -21,13 +21,17 @@ static long run(struct ups_call *call, long number) {
   }
 }
 
-long ups_run_wait4(struct ups_call *call) { return run(call, SYS_wait4); }
+static long run_wait4(struct ups_call *call) { return run(call, SYS_wait4); }
 
-long ups_run_waitid(struct ups_call *call) { return run(call, SYS_waitid); }
+const struct ups_operation ups_op_wait4 = {"waitpid", run_wait4, UPS_OP_WAIT4, 4, true};
+
+static long run_waitid(struct ups_call *call) { return run(call, SYS_waitid); }
+
+const struct ups_operation ups_op_waitid = {"waitid", run_waitid, UPS_OP_WAITID, 4, true};
 
 pid_t upstare_wait4(pid_t pid, int *status, int options, struct rusage *usage) {
   struct ups_call call;
-  ups_call_begin(&call, UPS_OP_WAIT4, UPS_RESTARTS);
+  ups_call_begin(&call, &ups_op_wait4, UPS_RESTARTS);
   call.argument[0] = pid;
   call.argument[1] = (long)status;
   call.argument[2] = options;
@@ -45,7 +49,7 @@ pid_t upstare_wait(int *status) { return upstare_wait4(WAIT_ANY, status, 0, NULL
 
 int upstare_waitid(idtype_t type, id_t id, siginfo_t *information, int options) {
   struct ups_call call;
-  ups_call_begin(&call, UPS_OP_WAITID, UPS_RESTARTS);
+  ups_call_begin(&call, &ups_op_waitid, UPS_RESTARTS);
   call.argument[0] = (long)type;
   call.argument[1] = (long)id;
   call.argument[2] = (long)information;

@@ -39,7 +39,7 @@ long ups_quick_rest(struct ups_call *call, const struct ups_quick *quick, long r
 
 /* Describes how a call goes on of which the first issue was left; `quick` is null if there was none. Not in the way of
  * calls that need it not: it would take registers for the arguments. */
-#define UPS_SLOW static __attribute__((noinline))
+#define UPS_SLOW static __attribute__((noinline, cold))
 
 static inline long ups_quick_run(struct ups_call *call, const struct ups_quick *quick) {
   return quick ? ups_quick_go_on(call, quick) : ups_call_run(call);

@@ -14,18 +14,22 @@ UPS_EXPORT __typeof__(recvmsg) upstare_recvmsg;
 UPS_EXPORT __typeof__(recvmmsg) upstare_recvmmsg;
 
 /* A read that moved anything is complete, however little it is. */
-long ups_run_read(struct ups_call *call) {
+static long run_read(struct ups_call *call) {
   return ups_call_return(ups_transfer(call, POLLIN, SYS_read, call->argument[1], call->argument[2], 0, 0, 0));
 }
 
-long ups_run_readv(struct ups_call *call) {
+const struct ups_operation ups_op_read = {"read", run_read, UPS_OP_READ, 3, true};
+
+static long run_readv(struct ups_call *call) {
   return ups_call_return(ups_transfer(call, POLLIN, SYS_readv, call->argument[1], call->argument[2], 0, 0, 0));
 }
+
+const struct ups_operation ups_op_readv = {"readv", run_readv, UPS_OP_READV, 3, true};
 
 /* Only with MSG_WAITALL does a receive go on after the first data. */
 static bool waits_for_all(int flags) { return (flags & MSG_WAITALL) && !(flags & (MSG_PEEK | MSG_DONTWAIT)); }
 
-long ups_run_recvfrom(struct ups_call *call) {
+static long run_recvfrom(struct ups_call *call) {
   const long *argument = call->argument;
   uint64_t size = (uint64_t)argument[2];
   for (;;) {
@@ -37,7 +41,9 @@ long ups_run_recvfrom(struct ups_call *call) {
   }
 }
 
-long ups_run_recvmsg(struct ups_call *call) {
+const struct ups_operation ups_op_recvfrom = {"recv", run_recvfrom, UPS_OP_RECVFROM, 6, true};
+
+static long run_recvmsg(struct ups_call *call) {
   struct msghdr *message = (struct msghdr *)call->argument[1];
   int flags = (int)call->argument[2];
   for (;;) {
@@ -56,11 +62,13 @@ long ups_run_recvmsg(struct ups_call *call) {
   }
 }
 
+const struct ups_operation ups_op_recvmsg = {"recvmsg", run_recvmsg, UPS_OP_RECVMSG, 3, true};
+
 /*
  * The kernel looks at the timeout only after a message has come; so does this. What is left of it is written back, as
  * the kernel does. `progress` counts messages; the rest is waited for as long as the kernel would have.
  */
-long ups_run_recvmmsg(struct ups_call *call) {
+static long run_recvmmsg(struct ups_call *call) {
   struct mmsghdr *messages = (struct mmsghdr *)call->argument[1];
   uint64_t count = (uint64_t)(unsigned)call->argument[2];
   int flags = (int)call->argument[3];
@@ -101,11 +109,13 @@ long ups_run_recvmmsg(struct ups_call *call) {
   return ups_call_return(result);
 }
 
+const struct ups_operation ups_op_recvmmsg = {"recvmmsg", run_recvmmsg, UPS_OP_RECVMMSG, 6, true};
+
 UPS_SLOW ssize_t read_on(int fd, void *buffer, size_t size, const struct ups_quick *quick, long result) {
   if (ups_quick_settle(result) != UPS_CP_STOPPED)
     return ups_call_return(result);
   struct ups_call call;
-  ups_transfer_begin(&call, UPS_OP_READ, fd);
+  ups_transfer_begin(&call, &ups_op_read, fd);
   call.argument[1] = (long)buffer;
   call.argument[2] = (long)size;
   return ups_quick_run(&call, quick);
@@ -124,7 +134,7 @@ UPS_SLOW ssize_t readv_on(int fd, const struct iovec *vector, int count, const s
   if (ups_quick_settle(result) != UPS_CP_STOPPED)
     return ups_call_return(result);
   struct ups_call call;
-  ups_transfer_begin(&call, UPS_OP_READV, fd);
+  ups_transfer_begin(&call, &ups_op_readv, fd);
   call.argument[1] = (long)vector;
   call.argument[2] = count;
   return ups_quick_run(&call, quick);
@@ -145,7 +155,7 @@ UPS_SLOW ssize_t recvfrom_on(int fd, void *restrict buffer, size_t size, int fla
   if (ups_quick_settle(result) != UPS_CP_STOPPED)
     return ups_call_return(result);
   struct ups_call call;
-  ups_transfer_begin(&call, UPS_OP_RECVFROM, fd);
+  ups_transfer_begin(&call, &ups_op_recvfrom, fd);
   call.argument[1] = (long)buffer;
   call.argument[2] = (long)size;
   call.argument[3] = flags;
@@ -176,7 +186,7 @@ UPS_SLOW ssize_t recvmsg_on(int fd, struct msghdr *message, int flags, const str
   if (ups_quick_settle(result) != UPS_CP_STOPPED)
     return ups_call_return(result);
   struct ups_call call;
-  ups_transfer_begin(&call, UPS_OP_RECVMSG, fd);
+  ups_transfer_begin(&call, &ups_op_recvmsg, fd);
   call.argument[1] = (long)message;
   call.argument[2] = flags;
   return ups_quick_run(&call, quick);
@@ -194,7 +204,7 @@ ssize_t upstare_recvmsg(int fd, struct msghdr *message, int flags) {
 
 int upstare_recvmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags, struct timespec *timeout) {
   struct ups_call call;
-  ups_transfer_begin(&call, UPS_OP_RECVMMSG, fd);
+  ups_transfer_begin(&call, &ups_op_recvmmsg, fd);
   if (timeout && (timeout->tv_sec < 0 || !ups_time_valid(timeout)))
     return (int)ups_call_return(-EINVAL);
   call.argument[1] = (long)messages;

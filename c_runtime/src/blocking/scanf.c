@@ -64,7 +64,7 @@ static unsigned long count_arguments(const char *format) {
   return count;
 }
 
-long ups_run_scanf(struct ups_call *call) {
+static long run_scanf(struct ups_call *call) {
   FILE *stream = (FILE *)call->argument[STREAM];
   const char *format = (const char *)call->argument[FORMAT];
   void **p = call->pointer;
@@ -82,6 +82,8 @@ long ups_run_scanf(struct ups_call *call) {
   return result;
 }
 
+const struct ups_operation ups_op_scanf = {"scanf", run_scanf, UPS_OP_SCANF, 3, false};
+
 _Static_assert(UPS_SCANF_POINTERS == 16, "as many as are passed above");
 
 int upstare_vfscanf(FILE *restrict stream, const char *restrict format, va_list arguments) {
@@ -89,7 +91,7 @@ int upstare_vfscanf(FILE *restrict stream, const char *restrict format, va_list 
   unsigned long count = count_arguments(format);
   if (count > UPS_SCANF_POINTERS)
     return vfscanf(stream, format, arguments);
-  ups_call_begin(&call, UPS_OP_SCANF, UPS_RESTARTS);
+  ups_call_begin(&call, &ups_op_scanf, UPS_RESTARTS);
   call.argument[0] = -1;
   call.argument[STREAM] = (long)stream;
   call.argument[FORMAT] = (long)format;

@@ -49,7 +49,7 @@ static long await_post(struct ups_call *call, struct semaphore *semaphore) {
   return result;
 }
 
-long ups_run_sem_wait(struct ups_call *call) {
+static long run_sem_wait(struct ups_call *call) {
   struct semaphore *semaphore = (struct semaphore *)call->argument[0];
   for (;;) {
     if (try_wait(semaphore))
@@ -63,10 +63,12 @@ long ups_run_sem_wait(struct ups_call *call) {
   }
 }
 
+const struct ups_operation ups_op_sem_wait = {"sem_wait", run_sem_wait, UPS_OP_SEM_WAIT, 1, true};
+
 static int wait(sem_t *semaphore, clockid_t clock, const struct timespec *until) {
   struct ups_call call;
   /* With a limit the kernel answers EINTR after any handler, without one it minds SA_RESTART. */
-  ups_call_begin(&call, UPS_OP_SEM_WAIT, until ? UPS_INTERRUPTS : UPS_RESTARTS);
+  ups_call_begin(&call, &ups_op_sem_wait, until ? UPS_INTERRUPTS : UPS_RESTARTS);
   call.argument[0] = (long)semaphore;
   if (until) {
     call.timed = 1;

@@ -11,7 +11,7 @@ UPS_EXPORT __typeof__(sendfile64) upstare_sendfile64;
 
 _Static_assert(sizeof(off_t) == sizeof(off64_t), "both are the one system call");
 
-long ups_run_sendfile(struct ups_call *call) {
+static long run_sendfile(struct ups_call *call) {
   const long *argument = call->argument;
   uint64_t size = (uint64_t)argument[3];
   for (;;) {
@@ -22,9 +22,11 @@ long ups_run_sendfile(struct ups_call *call) {
   }
 }
 
+const struct ups_operation ups_op_sendfile = {"sendfile", run_sendfile, UPS_OP_SENDFILE, 4, false};
+
 static ssize_t run(int out, int in, void *offset, size_t count) {
   struct ups_call call;
-  ups_transfer_begin(&call, UPS_OP_SENDFILE, out);
+  ups_transfer_begin(&call, &ups_op_sendfile, out);
   call.argument[1] = in;
   call.argument[2] = (long)offset;
   call.argument[3] = (long)count;

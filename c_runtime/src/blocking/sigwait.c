@@ -10,13 +10,15 @@ UPS_EXPORT __typeof__(sigwait) upstare_sigwait;
 UPS_EXPORT __typeof__(sigwaitinfo) upstare_sigwaitinfo;
 UPS_EXPORT __typeof__(sigtimedwait) upstare_sigtimedwait;
 
-long ups_run_sigsuspend(struct ups_call *call) {
+static long run_sigsuspend(struct ups_call *call) {
   for (;;) {
     long result = ups_call_issue(call, SYS_rt_sigsuspend, (long)&call->mask, sizeof call->mask, 0, 0, 0, 0);
     if (result != UPS_CP_STOPPED)
       return ups_call_return(result);
   }
 }
+
+const struct ups_operation ups_op_sigsuspend = {"sigsuspend", run_sigsuspend, UPS_OP_SIGSUSPEND, 1, true};
 
 /* The signal's number, -errno or UPS_CP_UNROLLED. */
 static long take(struct ups_call *call, siginfo_t *information) {
@@ -31,7 +33,7 @@ static long take(struct ups_call *call, siginfo_t *information) {
   }
 }
 
-long ups_run_sigtimedwait(struct ups_call *call) {
+static long run_sigtimedwait(struct ups_call *call) {
   siginfo_t *information = (siginfo_t *)call->argument[0];
   long result = take(call, information);
   if (result > 0 && information && information->si_code == SI_TKILL)
@@ -39,7 +41,9 @@ long ups_run_sigtimedwait(struct ups_call *call) {
   return ups_call_return(result);
 }
 
-long ups_run_sigwait(struct ups_call *call) {
+const struct ups_operation ups_op_sigtimedwait = {"sigtimedwait", run_sigtimedwait, UPS_OP_SIGTIMEDWAIT, 1, true};
+
+static long run_sigwait(struct ups_call *call) {
   long result;
   do
     result = take(call, NULL);
@@ -50,9 +54,11 @@ long ups_run_sigwait(struct ups_call *call) {
   return 0;
 }
 
-static void begin(struct ups_call *call, enum ups_op op, enum ups_interruption interruption, const sigset_t *set,
-                  void *out) {
-  ups_call_begin(call, op, interruption);
+const struct ups_operation ups_op_sigwait = {"sigwait", run_sigwait, UPS_OP_SIGWAIT, 1, true};
+
+static void begin(struct ups_call *call, const struct ups_operation *operation, enum ups_interruption interruption,
+                  const sigset_t *set, void *out) {
+  ups_call_begin(call, operation, interruption);
   memcpy(&call->mask, set, sizeof call->mask);
   call->mask &= ~(1ull << (UPS_SIGNAL - 1));
   call->argument[0] = (long)out;
@@ -60,21 +66,21 @@ static void begin(struct ups_call *call, enum ups_op op, enum ups_interruption i
 
 int upstare_sigsuspend(const sigset_t *mask) {
   struct ups_call call;
-  begin(&call, UPS_OP_SIGSUSPEND, UPS_INTERRUPTS, mask, NULL);
+  begin(&call, &ups_op_sigsuspend, UPS_INTERRUPTS, mask, NULL);
   call.mask = ups_mask_filter(call.mask);
   return (int)ups_call_run(&call);
 }
 
 int upstare_sigwait(const sigset_t *restrict set, int *restrict number) {
   struct ups_call call;
-  begin(&call, UPS_OP_SIGWAIT, UPS_INSENSITIVE, set, number);
+  begin(&call, &ups_op_sigwait, UPS_INSENSITIVE, set, number);
   return (int)ups_call_run(&call);
 }
 
 int upstare_sigtimedwait(const sigset_t *restrict set, siginfo_t *restrict information,
                          const struct timespec *restrict timeout) {
   struct ups_call call;
-  begin(&call, UPS_OP_SIGTIMEDWAIT, UPS_INTERRUPTS, set, information);
+  begin(&call, &ups_op_sigtimedwait, UPS_INTERRUPTS, set, information);
   if (timeout) {
     if (timeout->tv_sec < 0 || !ups_time_valid(timeout))
       return (int)ups_call_return(-EINVAL);

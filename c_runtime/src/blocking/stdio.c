@@ -34,8 +34,8 @@ enum { STREAM = 1, UNLOCKED = 2, BUFFER = 3, SIZE = 4, DELIMITER = 5 };
 
 static FILE *stream_of(const struct ups_call *call) { return (FILE *)call->argument[STREAM]; }
 
-static void begin(struct ups_call *call, enum ups_op op, FILE *stream, bool unlocked) {
-  ups_call_begin(call, op, UPS_RESTARTS);
+static void begin(struct ups_call *call, const struct ups_operation *operation, FILE *stream, bool unlocked) {
+  ups_call_begin(call, operation, UPS_RESTARTS);
   call->argument[0] = -1;
   call->argument[STREAM] = (long)stream;
   call->argument[UNLOCKED] = unlocked;
@@ -83,7 +83,7 @@ static size_t take(FILE *stream, char *to, size_t limit, int delimiter, bool *en
 /* `part`: the error bit of before, with FRESH until it was taken. */
 enum { FRESH = 1 };
 
-long ups_run_fgets(struct ups_call *call) {
+static long run_fgets(struct ups_call *call) {
   FILE *stream = stream_of(call);
   char *buffer = (char *)call->argument[BUFFER];
   size_t room = (size_t)call->argument[SIZE] - 1;
@@ -111,6 +111,8 @@ long ups_run_fgets(struct ups_call *call) {
   return (long)buffer;
 }
 
+const struct ups_operation ups_op_fgets = {"fgets", run_fgets, UPS_OP_FGETS, 5, false};
+
 static char *gets_from(char *buffer, int size, FILE *stream, bool unlocked) {
   struct ups_call call;
   if (size <= 0)
@@ -129,7 +131,7 @@ static char *gets_from(char *buffer, int size, FILE *stream, bool unlocked) {
     if (length)
       return buffer;
   }
-  begin(&call, UPS_OP_FGETS, stream, unlocked);
+  begin(&call, &ups_op_fgets, stream, unlocked);
   call.argument[BUFFER] = (long)buffer;
   call.argument[SIZE] = size;
   call.part = FRESH;
@@ -146,7 +148,7 @@ char *upstare_fgets_unlocked(char *restrict buffer, int size, FILE *restrict str
 
 /* ---- fgetc ----------------------------------------------------------------------------------------------------------- */
 
-long ups_run_fgetc(struct ups_call *call) {
+static long run_fgetc(struct ups_call *call) {
   FILE *stream = stream_of(call);
   if (ups_stream_lock(call, stream, call->argument[UNLOCKED]))
     return 0;
@@ -157,6 +159,8 @@ long ups_run_fgetc(struct ups_call *call) {
   ups_stream_unlock(call, stream);
   return character;
 }
+
+const struct ups_operation ups_op_fgetc = {"getc", run_fgetc, UPS_OP_FGETC, 3, false};
 
 static inline int get_from(FILE *stream, bool unlocked) {
   struct ups_call call;
@@ -169,7 +173,7 @@ static inline int get_from(FILE *stream, bool unlocked) {
     if (character != EOF)
       return character;
   }
-  begin(&call, UPS_OP_FGETC, stream, unlocked);
+  begin(&call, &ups_op_fgetc, stream, unlocked);
   return (int)ups_call_run(&call);
 }
 
@@ -187,7 +191,7 @@ int upstare_getchar_unlocked(void) { return get_from(stdin, true); }
 
 /* ---- fread ----------------------------------------------------------------------------------------------------------- */
 
-long ups_run_fread(struct ups_call *call) {
+static long run_fread(struct ups_call *call) {
   FILE *stream = stream_of(call);
   char *buffer = (char *)call->argument[BUFFER];
   size_t size = (size_t)call->argument[SIZE], wanted;
@@ -219,6 +223,8 @@ long ups_run_fread(struct ups_call *call) {
   return (long)(call->progress == wanted ? (uint64_t)call->argument[DELIMITER] : call->progress / size);
 }
 
+const struct ups_operation ups_op_fread = {"fread", run_fread, UPS_OP_FREAD, 6, false};
+
 static size_t read_from(void *buffer, size_t size, size_t count, FILE *stream, bool unlocked) {
   struct ups_call call;
   if (!size || !count)
@@ -235,7 +241,7 @@ static size_t read_from(void *buffer, size_t size, size_t count, FILE *stream, b
     if (enough)
       return count;
   }
-  begin(&call, UPS_OP_FREAD, stream, unlocked);
+  begin(&call, &ups_op_fread, stream, unlocked);
   call.argument[BUFFER] = (long)buffer;
   call.argument[SIZE] = (long)size;
   call.argument[DELIMITER] = (long)count;
@@ -267,7 +273,7 @@ static bool grow(char **line, size_t *room, size_t needed) {
 }
 
 /* -1, or `progress` when there was something. */
-long ups_run_getdelim(struct ups_call *call) {
+static long run_getdelim(struct ups_call *call) {
   FILE *stream = stream_of(call);
   char **line = (char **)call->argument[BUFFER];
   size_t *room = (size_t *)call->argument[SIZE];
@@ -310,6 +316,8 @@ out:
   return result;
 }
 
+const struct ups_operation ups_op_getdelim = {"getline", run_getdelim, UPS_OP_GETDELIM, 6, false};
+
 ssize_t upstare_getdelim(char **restrict line, size_t *restrict room, int delimiter, FILE *restrict stream) {
   struct ups_call call;
   if (!line || !room) {
@@ -327,7 +335,7 @@ ssize_t upstare_getdelim(char **restrict line, size_t *restrict room, int delimi
     if (length)
       return (ssize_t)length;
   }
-  begin(&call, UPS_OP_GETDELIM, stream, false);
+  begin(&call, &ups_op_getdelim, stream, false);
   call.argument[BUFFER] = (long)line;
   call.argument[SIZE] = (long)room;
   call.argument[DELIMITER] = delimiter;

@@ -11,8 +11,8 @@
 
 #include <sys/stat.h>
 
-void ups_transfer_begin(struct ups_call *call, enum ups_op op, int fd) {
-  ups_call_begin(call, op, UPS_RESTARTS);
+void ups_transfer_begin(struct ups_call *call, const struct ups_operation *operation, int fd) {
+  ups_call_begin(call, operation, UPS_RESTARTS);
   clock_gettime(CLOCK_MONOTONIC_COARSE, &call->until); /* a few ns; the exact clock would be felt */
   call->argument[0] = fd;
 }

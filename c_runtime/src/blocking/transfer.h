@@ -13,7 +13,7 @@
 #pragma GCC visibility push(hidden)
 
 /* Begins a call on descriptor `fd`; remembers roughly when (`until`, as long as the call is not `timed`). */
-void ups_transfer_begin(struct ups_call *call, enum ups_op op, int fd);
+void ups_transfer_begin(struct ups_call *call, const struct ups_operation *operation, int fd);
 
 /* One issue of a system call that waits for `event` (POLLIN or POLLOUT): its result or UPS_CP_UNROLLED. Goes on by
  * itself after stops, and keeps a timeout of the socket's (SO_RCVTIMEO, SO_SNDTIMEO) over them. */

@@ -26,7 +26,7 @@ static long write_rest(struct ups_call *call, const struct iovec *vector, size_t
   return ups_transfer(call, POLLOUT, SYS_writev, (long)vector, (long)count, 0, 0, 0);
 }
 
-long ups_run_write(struct ups_call *call) {
+static long run_write(struct ups_call *call) {
   char *buffer = (char *)call->argument[1];
   size_t size = (size_t)call->argument[2];
   for (;;) {
@@ -38,7 +38,9 @@ long ups_run_write(struct ups_call *call) {
   }
 }
 
-long ups_run_writev(struct ups_call *call) {
+const struct ups_operation ups_op_write = {"write", run_write, UPS_OP_WRITE, 3, true};
+
+static long run_writev(struct ups_call *call) {
   const struct iovec *vector = (const struct iovec *)call->argument[1];
   for (;;) {
     size_t count = (size_t)call->argument[2];
@@ -58,7 +60,9 @@ long ups_run_writev(struct ups_call *call) {
   }
 }
 
-long ups_run_sendto(struct ups_call *call) {
+const struct ups_operation ups_op_writev = {"writev", run_writev, UPS_OP_WRITEV, 3, true};
+
+static long run_sendto(struct ups_call *call) {
   const long *argument = call->argument;
   uint64_t size = (uint64_t)argument[2];
   for (;;) {
@@ -69,6 +73,8 @@ long ups_run_sendto(struct ups_call *call) {
       return ups_call_return(result);
   }
 }
+
+const struct ups_operation ups_op_sendto = {"send", run_sendto, UPS_OP_SENDTO, 6, true};
 
 /* One message from `progress` bytes on; how much of it was issued goes to *issued. The control data went with the first
  * part. */
@@ -81,7 +87,7 @@ static long send_message(struct ups_call *call, const struct msghdr *message, in
   return ups_transfer(call, POLLOUT, SYS_sendmsg, (long)&rest, flags | MSG_NOSIGNAL, 0, 0, 0);
 }
 
-long ups_run_sendmsg(struct ups_call *call) {
+static long run_sendmsg(struct ups_call *call) {
   const struct msghdr *message = (const struct msghdr *)call->argument[1];
   int flags = (int)call->argument[2];
   for (;;) {
@@ -94,11 +100,13 @@ long ups_run_sendmsg(struct ups_call *call) {
   }
 }
 
+const struct ups_operation ups_op_sendmsg = {"sendmsg", run_sendmsg, UPS_OP_SENDMSG, 3, true};
+
 /*
  * `progress` counts messages that are sent to the last byte, `part` the bytes of the next one. The kernel too stops at a
  * message that it could send only in part; one that was cut short by us is completed on its own, then the others follow.
  */
-long ups_run_sendmmsg(struct ups_call *call) {
+static long run_sendmmsg(struct ups_call *call) {
   struct mmsghdr *messages = (struct mmsghdr *)call->argument[1];
   uint64_t count = (uint64_t)(unsigned)call->argument[2];
   int flags = (int)call->argument[3];
@@ -138,6 +146,8 @@ long ups_run_sendmmsg(struct ups_call *call) {
   }
 }
 
+const struct ups_operation ups_op_sendmmsg = {"sendmmsg", run_sendmmsg, UPS_OP_SENDMMSG, 4, true};
+
 /* Is there more to do: nothing was answered, or perhaps less than was wanted because a signal of ours cut it short? */
 static inline bool was_left(long result) {
   return result == UPS_CP_STOPPED || (result > 0 && ups_cp_place == UPS_PLACE_DONE);
@@ -147,7 +157,7 @@ UPS_SLOW ssize_t write_on(int fd, const void *buffer, size_t size, const struct 
   if (!was_left(ups_quick_settle(result)))
     return ups_call_return(result);
   struct ups_call call;
-  ups_transfer_begin(&call, UPS_OP_WRITE, fd);
+  ups_transfer_begin(&call, &ups_op_write, fd);
   call.argument[1] = (long)buffer;
   call.argument[2] = (long)size;
   if (result == UPS_CP_STOPPED)
@@ -170,7 +180,7 @@ UPS_SLOW ssize_t writev_on(int fd, const struct iovec *vector, int count, const 
   if (!was_left(ups_quick_settle(result)))
     return ups_call_return(result);
   struct ups_call call;
-  ups_transfer_begin(&call, UPS_OP_WRITEV, fd);
+  ups_transfer_begin(&call, &ups_op_writev, fd);
   call.argument[1] = (long)vector;
   call.argument[2] = count;
   if (result == UPS_CP_STOPPED)
@@ -195,7 +205,7 @@ UPS_SLOW ssize_t sendto_on(int fd, const void *buffer, size_t size, int flags, _
   if (!was_left(ups_quick_settle(result)))
     return ups_call_return(result);
   struct ups_call call;
-  ups_transfer_begin(&call, UPS_OP_SENDTO, fd);
+  ups_transfer_begin(&call, &ups_op_sendto, fd);
   call.argument[1] = (long)buffer;
   call.argument[2] = (long)size;
   call.argument[3] = flags;
@@ -229,7 +239,7 @@ UPS_SLOW ssize_t sendmsg_on(int fd, const struct msghdr *message, int flags, con
   if (!was_left(ups_quick_settle(result)))
     return ups_call_return(result);
   struct ups_call call;
-  ups_transfer_begin(&call, UPS_OP_SENDMSG, fd);
+  ups_transfer_begin(&call, &ups_op_sendmsg, fd);
   call.argument[1] = (long)message;
   call.argument[2] = flags;
   if (result == UPS_CP_STOPPED)
@@ -251,7 +261,7 @@ ssize_t upstare_sendmsg(int fd, const struct msghdr *message, int flags) {
 
 int upstare_sendmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags) {
   struct ups_call call;
-  ups_transfer_begin(&call, UPS_OP_SENDMMSG, fd);
+  ups_transfer_begin(&call, &ups_op_sendmmsg, fd);
   call.argument[1] = (long)messages;
   call.argument[2] = count;
   call.argument[3] = flags;
