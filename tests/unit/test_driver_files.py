@@ -29,10 +29,10 @@ def test_cache_keeps_bytes_and_files(tmp_path: Path) -> None:
 
 def test_cache_by_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UPSTARE_CACHE", str(tmp_path / "named"))
-    assert Cache().directory == tmp_path / "named"
+    assert Cache().directory == str(tmp_path / "named")
     monkeypatch.delenv("UPSTARE_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert Cache().directory == tmp_path / "xdg" / "upstare"
+    assert Cache().directory == str(tmp_path / "xdg" / "upstare")
 
 
 def test_cache_without_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,7 +40,7 @@ def test_cache_without_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setenv("HOME", "/dev/null")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    assert Cache().directory.parent == tmp_path
+    assert Path(Cache().directory).parent == tmp_path
 
 
 def test_cache_in_an_impossible_place() -> None:

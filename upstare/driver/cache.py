@@ -2,16 +2,19 @@
 
 The directory is UPSTARE_CACHE, else $XDG_CACHE_HOME/upstare, else ~/.cache/upstare; where none can be written (builds
 without a home), one in the temporary directory that belongs to the user. It may be deleted at any time.
+
+Every compile looks into the cache, so what is slow to import is imported where it is needed.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
-from pathlib import Path
 
 from upstare.errors import UpstareError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Cache:
@@ -25,9 +28,9 @@ class Cache:
     """
 
     def __init__(self, directory: Path | None = None) -> None:
-        self.directory = directory if directory is not None else _default_directory()
+        self.directory = os.fspath(directory) if directory is not None else _default_directory()
         try:
-            self.directory.mkdir(parents=True, exist_ok=True)
+            os.makedirs(self.directory, exist_ok=True)
         except OSError as error:
             raise UpstareError(
                 f"cannot make the cache directory {self.directory}: {error.strerror}",
@@ -36,8 +39,18 @@ class Cache:
 
     def get(self, key: str) -> Path | None:
         """The file kept under ``key`` (hex digits, with a suffix if one is wanted), or None."""
-        path = self._path(key)
+        from pathlib import Path
+
+        path = Path(self._path(key))
         return path if path.is_file() else None
+
+    def read(self, key: str) -> bytes | None:
+        """The bytes of what is kept under ``key``, or None."""
+        try:
+            with open(self._path(key), "rb") as file:
+                return file.read()
+        except OSError:
+            return None
 
     def put(self, key: str, content: bytes | Path) -> Path:
         """Keep the bytes, or a copy of the file, under ``key``; the path of what is kept.
@@ -45,12 +58,15 @@ class Cache:
         Raises:
             UpstareError: it cannot be written.
         """
-        path = self._path(key)
+        from pathlib import Path
+        from shutil import copyfile
+
+        path = Path(self._path(key))
         temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             if isinstance(content, Path):
-                shutil.copyfile(content, temporary)
+                copyfile(content, temporary)
             else:
                 temporary.write_bytes(content)
             temporary.replace(path)
@@ -59,28 +75,33 @@ class Cache:
             raise UpstareError(f"cannot write to the cache {self.directory}: {error.strerror}") from error
         return path
 
-    def _path(self, key: str) -> Path:
-        return self.directory / key[:2] / key[2:]
+    def _path(self, key: str) -> str:
+        return os.path.join(self.directory, key[:2], key[2:])
 
 
-def _default_directory() -> Path:
+def _default_directory() -> str:
     named = os.environ.get("UPSTARE_CACHE")
     if named:
-        return Path(named)
-    base = os.environ.get("XDG_CACHE_HOME")
-    directory = Path(base) / "upstare" if base else Path(os.path.expanduser("~")) / ".cache" / "upstare"
+        return named
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    directory = os.path.join(base, "upstare")
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        os.makedirs(directory, exist_ok=True)
     except OSError:
         return _temporary_directory()
     return directory if os.access(directory, os.W_OK) else _temporary_directory()
 
 
-def _temporary_directory() -> Path:
+def _temporary_directory() -> str:
     """A directory of this user's in the temporary directory; one that somebody else put there is not used."""
-    directory = Path(tempfile.gettempdir()) / f"upstare-cache-{os.getuid()}"
-    directory.mkdir(mode=0o700, exist_ok=True)
-    status = directory.lstat()
+    from tempfile import gettempdir
+
+    directory = os.path.join(gettempdir(), f"upstare-cache-{os.getuid()}")
+    try:
+        os.mkdir(directory, mode=0o700)
+    except FileExistsError:
+        pass
+    status = os.lstat(directory)
     if status.st_uid != os.getuid() or status.st_mode & 0o022:
         raise UpstareError(
             f"the cache directory {directory} belongs to somebody else", hint="name another one in UPSTARE_CACHE"

@@ -1,13 +1,14 @@
 """What single instructions do, as far as the proofs in returns.py need to know.
 
 How long they are and how they pass control on is read by trace.c, which also follows the paths that need no more than
-that. Of the few others capstone is asked for details, once for each different encoding; text of it is never read.
+that. Of the others capstone is asked for details, once for each different encoding; text of it is never read.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
+import importlib.util
 import struct
 from array import array
 from bisect import bisect_right
@@ -15,11 +16,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from upstare.driver.cache import Cache
+from upstare.driver.hashing import sha256
 from upstare.driver.native import compiled
 from upstare.errors import UpstareError
 from upstare.points.elf import Elf, Symbol
+from upstare.release import release_digest
 
 if TYPE_CHECKING:
     import capstone
@@ -85,7 +89,7 @@ class Effect:
     copy: tuple[int, int] | None = None  # plain move between registers: (to, from)
     address_of: int | None = None  # lea: register that takes the address of memory[0]
     constant: bool = False  # writes do not depend on reads (xor a,a)
-    may_fault: bool = False  # divides
+    may_fault: bool = False  # divides, or is not known
     restores: bool = False  # pop, leave
 
 
@@ -139,7 +143,37 @@ class _Body(ctypes.Structure):
     ]  # fmt: skip
 
 
-_FOUND = struct.Struct("=qQi4x")  # ``struct found``
+_FOUND = struct.Struct("=qQii")  # ``struct found``
+_EFFECT = struct.Struct("=QQ3B3BBBBBB5x")  # ``struct effect``
+_DESCRIBED = struct.Struct(f"=15sB{_EFFECT.size}s")  # ``struct described``
+_PLACE = struct.Struct("=QQ")  # ``struct place``
+
+_FS, _READ, _WRITE = 1, 2, 4  # flags of ``struct memory``
+_CONSTANT, _FAULTS, _RESTORES = 1, 2, 4  # flags of ``struct effect``
+_ABSENT = 255
+
+
+class Proof(Enum):
+    """What is proved of a way: ``enum proof``."""
+
+    WAY_ONLY = 0  # where it leads
+    FROM_LABEL = 1  # and that nothing is done with a dummy result: it begins where the dummy return does,
+    FROM_RETURN = 2  # or where a call has returned with one
+
+
+class Found(NamedTuple):
+    """Where a way leads (``struct found``): to the note with the index ``target``, or NEXT_RETURN, or NEXT_UNKNOWN."""
+
+    target: int
+    at: int = 0
+    why: int = 0
+    intact: int = 1  # NEXT_RETURN: nothing touched the result on the way
+
+    @property
+    def reason(self) -> str:
+        """Why it is NEXT_UNKNOWN."""
+        return REASONS[self.why].format(self.at)
+
 
 # Of ``enum reason``, in its order.
 REASONS = (
@@ -153,6 +187,9 @@ REASONS = (
     "the check of the stack before {:#x} is not the usual one",
     "it leads to a point that is not after a call",
     "{:#x} is in no function",
+    "there is a division at {:#x}",
+    "a load at {:#x} may go through the dummy result",
+    "a store at {:#x} leaves the stack frame",
 )
 
 
@@ -175,8 +212,13 @@ def library() -> ctypes.CDLL:
     trace.read_step.argtypes = [pointer, ctypes.c_uint64, pointer]
     trace.find_calls.restype = number
     trace.find_calls.argtypes = [pointer, number, pointer]
-    trace.follow.restype = None
-    trace.follow.argtypes = [pointer, pointer, number, pointer]
+    trace.follow.restype = number
+    trace.follow.argtypes = [pointer, pointer, number, ctypes.c_int, pointer]
+    trace.take_wanted.restype = None
+    trace.take_wanted.argtypes = [pointer, pointer]
+    trace.learn.argtypes = [pointer, pointer, number]
+    trace.behind_notes.restype = None
+    trace.behind_notes.argtypes = [pointer, pointer]
     trace.size_of_instruction.argtypes = [pointer, ctypes.c_int]
     return trace
 
@@ -194,7 +236,7 @@ class Decoder:
     def __init__(self, elf: Elf, bodies: Bodies, notes: Sequence[int], after_call: Sequence[bool]) -> None:
         self.elf = elf
         self.bodies = bodies
-        self._effects: dict[bytes, Effect] = {}
+        self._effects: Effects | None = None
         self._steps: dict[int, Step | None] = {}
         # What C looks at must stay where it is.
         self._places = (_Body * len(bodies.bodies))()
@@ -235,26 +277,32 @@ class Decoder:
         count = self._trace.find_calls(self._text, index, _address(self._calls))
         return self._calls[:count]
 
-    def follow(self, addresses: Sequence[int]) -> list[tuple[int | None, str]]:
-        """Where control goes from each address, as far as no registers need to be known: the index of a note, or
-        NEXT_RETURN; or None and the reason."""
+    def follow(self, addresses: Sequence[int], proof: Proof) -> list[Found]:
+        """Where control goes from each address, if that can be proved."""
+        if proof is not Proof.WAY_ONLY and self._effects is None:
+            self._effects = Effects()
+            self._learn(self._effects.rows)
         begins = array("Q", addresses)
         found = bytearray(_FOUND.size * len(begins))
-        self._trace.follow(self._text, _address(begins), len(begins), (ctypes.c_char * len(found)).from_buffer(found))
-        return [
-            (None, REASONS[reason].format(at)) if target == _NOWHERE else (target, "")
-            for target, at, reason in _FOUND.iter_unpack(found)
-        ]
+        place = (ctypes.c_char * len(found)).from_buffer(found)
+        while wanted := self._trace.follow(self._text, _address(begins), len(begins), proof.value, place):
+            assert self._effects is not None
+            rows = ctypes.create_string_buffer(_DESCRIBED.size * wanted)
+            self._trace.take_wanted(self._text, rows)
+            self._learn(self._effects.describe([code[:size] for code, size, _ in _DESCRIBED.iter_unpack(rows.raw)]))
+        if self._effects is not None:
+            self._effects.keep()
+        return [Found(*row) for row in _FOUND.iter_unpack(found)]
 
-    def effect(self, code: bytes) -> Effect:
-        """What a plain instruction does."""
-        effect = self._effects.get(code)
-        if effect is None:
-            effect = self._effects[code] = _details().describe(code)
-        return effect
+    def _learn(self, rows: bytes) -> None:
+        if not self._trace.learn(self._text, rows, len(rows) // _DESCRIBED.size):
+            raise MemoryError
 
-
-_NOWHERE = -2
+    def behind_notes(self) -> list[bytes]:
+        """The instruction behind each note; b'' if it is in another function, or is a note itself."""
+        places = ctypes.create_string_buffer(_PLACE.size * len(self._notes))
+        self._trace.behind_notes(self._text, places)
+        return [self.elf.data[offset : offset + size] for offset, size in _PLACE.iter_unpack(places.raw)]
 
 
 def _address(numbers: array[int]) -> int:
@@ -279,7 +327,9 @@ class _Details:
     def describe(self, code: bytes) -> Effect:
         """The effect of a plain instruction."""
         x86 = self._x86
-        instruction = next(self._full.disasm(code, 0, 1))
+        instruction = next(self._full.disasm(code, 0, 1), None)
+        if instruction is None or instruction.size != len(code):
+            return Effect(may_fault=True)
         number = self._registers
         lea = instruction.id == x86.X86_INS_LEA
         memory = [
@@ -335,6 +385,63 @@ class _Details:
             read,
             write,
         )
+
+
+def _row(code: bytes, effect: Effect) -> bytes:
+    """``struct described``. What has more operands in memory than there is room for counts as what may fault."""
+    memory: list[int] = []
+    for m in effect.memory[:2]:
+        memory += (m.base, m.index, _FS * m.fs | _READ * m.read | _WRITE * m.write)
+    faults = effect.may_fault or len(effect.memory) > 2
+    row = _EFFECT.pack(
+        sum(1 << r for r in effect.reads), sum(1 << r for r in effect.writes), *memory, *[0] * (6 - len(memory)),
+        len(memory) // 3, *(effect.copy or (_ABSENT, _ABSENT)),
+        _ABSENT if effect.address_of is None else effect.address_of,
+        _CONSTANT * effect.constant | _FAULTS * faults | _RESTORES * effect.restores,
+    )  # fmt: skip
+    return _DESCRIBED.pack(code, len(code), row)
+
+
+class Effects:
+    """What instructions do. The cache has those that a build met before, for the release and the capstone that is here.
+
+    Attributes:
+        rows: ``struct described`` of each that is known.
+    """
+
+    LIMIT = 1 << 16  # instructions: with more than that it begins anew
+
+    def __init__(self) -> None:
+        self._cache = Cache()
+        self._key = sha256(f"effects {release_digest()} {_capstone_installed()}".encode()).hexdigest()
+        self.rows = self._cache.read(self._key) or b""
+        if len(self.rows) % _DESCRIBED.size or len(self.rows) > self.LIMIT * _DESCRIBED.size:
+            self.rows = b""
+        self._kept = len(self.rows)
+
+    def describe(self, codes: Sequence[bytes]) -> bytes:
+        """The rows of instructions that are not known yet."""
+        details = _details()
+        new = b"".join([_row(code, details.describe(code)) for code in codes])
+        self.rows += new
+        return new
+
+    def keep(self) -> None:
+        """What was learned is in the cache."""
+        if len(self.rows) > self._kept:
+            self._cache.put(self._key, self.rows)
+            self._kept = len(self.rows)
+
+
+def _capstone_installed() -> str:
+    """Which capstone is installed, without importing it: its files, their sizes, and when they were written."""
+    spec = importlib.util.find_spec("capstone")
+    found: list[str] = []
+    for place in (spec.submodule_search_locations or []) if spec is not None else []:
+        for path in (*Path(place).glob("*.py"), *Path(place).glob("lib/*")):
+            status = path.stat()
+            found.append(f"{path} {status.st_size} {status.st_mtime_ns}")
+    return "\n".join(sorted(found))
 
 
 @functools.cache

@@ -6,7 +6,7 @@ Whole symbol tables are unpacked at once with ``struct``; nothing is made an obj
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -140,6 +140,15 @@ class Elf:
                 end = min(end, high, low - offset + len(self.data))
                 return offset + begin - low, max(end - begin, 0)
         return 0, 0
+
+    def offsets(self, addresses: Iterable[int]) -> Iterator[int | None]:
+        """Where in the file the bytes of machine code at these link-time addresses are; None where there is none."""
+        low = high = offset = 0
+        for address in addresses:
+            if not low <= address < high:
+                low, high, offset = next((t for t in self._text if t[0] <= address < t[1]), (0, 0, 0))
+            place = offset + address - low
+            yield place if low <= address < high and place < len(self.data) else None
 
     def text(self, begin: int, end: int) -> bytes:
         """The machine code from link-time address ``begin`` up to ``end`` (cut at the end of its section), or b''."""

@@ -67,7 +67,7 @@ class ReturnRow(NamedTuple):
     reserved: int = 0
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class OperandRow:
     """``struct upstare_operand``."""
 
@@ -121,7 +121,7 @@ def write_table(table: Table) -> bytes:
         (len(table.functions), b"".join([FUNCTION.pack(*row) for row in table.functions])),
         (len(table.points), b"".join([POINT.pack(*row) for row in table.points])),
         (len(table.returns), b"".join([RETURN.pack(*row) for row in table.returns])),
-        (len(table.operands), b"".join([_pack_operand(row) for row in table.operands])),
+        (len(table.operands), _pack_operands(table.operands)),
         (len(table.ranges), b"".join([RANGE.pack(*row) for row in table.ranges])),
         (len(table.names), table.names),
     ]
@@ -164,8 +164,14 @@ def read_table(data: bytes) -> Table:
     return table
 
 
-def _pack_operand(o: OperandRow) -> bytes:
-    return OPERAND.pack(o.kind, o.place, o.base, o.index, o.scale, o.high, o.sort, o.offset, o.size, o.value)
+def _pack_operands(rows: Sequence[OperandRow]) -> bytes:
+    """Their bytes. Many points have the same: each row that is shared is packed once."""
+    distinct = {id(o): o for o in rows}
+    packed = {
+        key: OPERAND.pack(o.kind, o.place, o.base, o.index, o.scale, o.high, o.sort, o.offset, o.size, o.value)
+        for key, o in distinct.items()
+    }
+    return b"".join([packed[id(o)] for o in rows])
 
 
 def _rows(data: bytes, form: struct.Struct, row: type[Row], span: Sequence[int]) -> list[Row]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from upstare.points.code import Decoder
 from upstare.points.elf import Elf
 
-PREFIX = b"\x26"
+PREFIX = 0x26
 LONGEST = 13  # bytes of an instruction that takes a prefix; a processor takes 15 in all
 
 _REX = range(0x40, 0x50)
@@ -53,21 +53,22 @@ def takes_prefix(code: bytes) -> bool:
     return first not in (0xF2, 0xF3) and code[at : at + 1] != b"" and code[at] in _ONE
 
 
-def with_prefix(decoder: Decoder, addresses: Iterable[int]) -> set[int]:
-    """Those of the points at these addresses whose no-op can be a prefix of what stands behind it."""
-    points = set(addresses)
-    found: set[int] = set()
-    for address in points:
-        body, behind = decoder.bodies.at(address), address + 1
-        step = decoder.at(behind) if behind not in points else None
-        if body is not None and step is not None and behind + step.size <= body.end and takes_prefix(step.code):
-            found.add(address)
+def with_prefix(decoder: Decoder) -> list[bool]:
+    """Of each point, whether its no-op can be a prefix of what stands behind it."""
+    known: dict[bytes, bool] = {b"": False}
+    found: list[bool] = []
+    for code in decoder.behind_notes():
+        if (takes := known.get(code)) is None:
+            takes = known[code] = takes_prefix(code)
+        found.append(takes)
     return found
 
 
-def write_prefixes(path: Path, elf: Elf, addresses: Iterable[int]) -> None:
-    """Put prefixes at these link-time addresses of the file that ``elf`` was read from."""
-    with path.open("r+b") as file:
-        for address in sorted(addresses):
-            file.seek(elf.span(address, address + 1)[0])
-            file.write(PREFIX)
+def write_prefixes(path: Path, addresses: Iterable[int]) -> None:
+    """Put prefixes at these link-time addresses of a linked file."""
+    elf = Elf(path)
+    data = bytearray(elf.data)
+    for offset in elf.offsets(addresses):
+        assert offset is not None, "an instruction was read there"
+        data[offset] = PREFIX
+    path.write_bytes(data)

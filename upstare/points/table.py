@@ -26,13 +26,13 @@ from upstare.points.layout import (
 )
 from upstare.points.notes import SECTION, Note, parse_notes
 from upstare.points.prefix import with_prefix, write_prefixes
-from upstare.points.returns import Found, Tracer, holds_note
+from upstare.points.returns import Tracer, holds_note
 
 __all__ = ["Problem", "Table", "build", "build_table", "read_table"]
 
 RUNTIME_SECTIONS = ("upstare_rt", "upstare_update")
 RESUME_PREFIX = "upstare$r$"
-_NOP = b"\x90"
+_NOP = 0x90
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def build_table(elf: Path, description: Description) -> bytes:
         UpstareError: there are no symbols, or notes that cannot be read or do not fit the code or the description.
     """
     table, _problems = build(elf, description)
-    write_prefixes(elf, Elf(elf), (point.address for point in table.points if point.flags & FLAG_PREFIX))
+    write_prefixes(elf, (point.address for point in table.points if point.flags & FLAG_PREFIX))
     return write_table(table)
 
 
@@ -92,9 +92,9 @@ def build(path: Path, description: Description) -> tuple[Table, list[Problem]]:
     own = _own_bodies(elf, bodies, addresses, names)
     tracer = Tracer(elf, notes, bodies)
     following, problems = _following(tracer, bodies, notes, functions, names) if trap else ({}, [])
-    prefixed = with_prefix(tracer.decoder, addresses) if trap else set()
-    for note in notes:
-        note.flags |= FLAG_PREFIX if note.address in prefixed else 0
+    if trap:
+        for note, prefixed in zip(notes, with_prefix(tracer.decoder), strict=True):
+            note.flags |= FLAG_PREFIX if prefixed else 0
     rows, operands = _point_rows(notes, following)
     function_rows, pool = _function_rows(symbols, notes, functions)
     table = Table(
@@ -119,8 +119,8 @@ def _read_notes(elf: Elf, trap: bool) -> list[Note]:
         if one.address == two.address:
             raise UpstareError(f"two update points are at one address, {one.address:#x}")
     if trap:
-        for note in notes:
-            if elf.text(note.address, note.address + 1) != _NOP:
+        for note, offset in zip(notes, elf.offsets(note.address for note in notes), strict=True):
+            if offset is None or elf.data[offset] != _NOP:
                 raise UpstareError(f"there is no no-op at {note.address:#x}, where an update point should be")
     return notes
 
@@ -167,37 +167,35 @@ def _following(
         if note.part:
             continue  # its label leads to the next chunk
         whole.append(i)
-    ways = tracer.from_labels([notes[i] for i in whole])
-    for i, way in zip(whole, ways, strict=True):
+    ways = dict(zip(whole, tracer.from_labels([notes[i] for i in whole]), strict=True))
+    reasons: dict[int, str] = {}
+    doubtful: list[int] = []
+    for i, way in ways.items():
         note = notes[i]
         body = bodies.at(note.address)
-        reason = "the point is in no function"
-        following[i] = NEXT_UNKNOWN
-        if body is not None:
-            found = _after_dummy(tracer, note, way, body, functions, names)
-            reason = found.reason
-            if found.target is not None:
-                following[i] = found.target
-                continue
-        problems.append(Problem(note, body.symbol.name if body else "?", reason))
+        following[i] = way.target
+        if body is None:
+            reasons[i] = "the point is in no function"
+        elif way.target == NEXT_UNKNOWN or _expected(tracer, way.target, functions[note.function], body, names):
+            continue
+        elif way.target == NEXT_RETURN and names.pinned(body):
+            reasons[i] = f"it is inlined into {body.source}, which must not be on the stack"
+        else:
+            doubtful.append(i)
+    for i, way in zip(doubtful, tracer.harmless_from_labels([notes[i] for i in doubtful]), strict=True):
+        ways[i], following[i] = way, way.target
+    for i in whole:
+        if i in reasons:
+            following[i] = NEXT_UNKNOWN
+        if following[i] == NEXT_UNKNOWN:
+            body = bodies.at(notes[i].address)
+            problems.append(Problem(notes[i], body.symbol.name if body else "?", reasons.get(i) or ways[i].reason))
     for i in range(len(notes)):  # chunks of one point: the last one decides for all
         last = i
         while notes[last].part:
             last = _next_chunk(tracer, bodies, notes, last)
         following[i] = following[last]
     return following, problems
-
-
-def _after_dummy(
-    tracer: Tracer, note: Note, found: Found, body: Body, functions: dict[int, Function], names: _Names
-) -> Found:
-    """Where the dummy return of ``note``, which leads to ``found``, leads if it does no harm on the way."""
-    function = functions[note.function]
-    if found.target is None or _expected(tracer, found.target, function, body, names):
-        return found
-    if found.target == NEXT_RETURN and names.pinned(body):
-        return Found(None, f"it is inlined into {body.source}, which must not be on the stack")
-    return tracer.harmless_from_label(note)
 
 
 def _expected(tracer: Tracer, target: int, function: Function, body: Body, names: _Names) -> bool:
@@ -272,15 +270,15 @@ def _return_rows(tracer: Tracer, own: dict[int, Body], names: _Names) -> list[Re
     calls = [(address, body) for index, body in own.items() for address in tracer.decoder.calls(index)]
     rows: list[ReturnRow] = []
     known: dict[int, tuple[bool, bool]] = {}  # of bodies: whether it is pinned, whether it returns nothing
-    ways = tracer.from_returns([address for address, _ in calls], [body for _, body in calls])
+    ways = tracer.from_returns([address for address, _ in calls])
     for (address, body), found in zip(calls, ways, strict=True):
         if found.target == NEXT_RETURN:
             if body.begin not in known:
                 known[body.begin] = names.pinned(body), names.all_are(body, "void")
             pinned, nothing = known[body.begin]
-            if pinned or not (found.result_intact or nothing):
+            if pinned or not (found.intact or nothing):
                 continue
-        if found.target is not None:
+        if found.target != NEXT_UNKNOWN:
             rows.append(ReturnRow(address, found.target))
     rows.sort()
     return rows

@@ -1,7 +1,7 @@
 /* Reads machine code for x86-64: how long each instruction is, how it passes control on, and where control goes from an
  * address if nothing but plain instructions, jumps and branches that come together again are on the way. What is looked
- * for is said in returns.py; the rules here are the part of it that needs no registers. code.py calls these functions,
- * and has the structs and enums once more.
+ * for, and what the states of registers are, is said in returns.py. What plain instructions do to registers and memory
+ * is asked of code.py, which calls these functions, and has the structs and enums once more.
  *
  * What is not known is the end of a body's code: nothing behind it is proved.
  */
@@ -40,7 +40,7 @@ struct found {
 	int64_t target; /* index of a note, TO_RETURN or NOWHERE */
 	uint64_t at;    /* the instruction that is the reason */
 	int32_t reason; /* enum reason, of NOWHERE */
-	int32_t unused;
+	int32_t intact; /* TO_RETURN: nothing touched the result on the way */
 };
 
 enum { TO_RETURN = -1, NOWHERE = -2 };
@@ -56,6 +56,49 @@ enum reason {
 	UNUSUAL_CHECK,
 	NOT_AFTER_CALL,
 	NO_FUNCTION,
+	DIVIDES,
+	LOADS_THROUGH_DUMMY,
+	STORES_OUTSIDE,
+	NOT_DESCRIBED, /* ask again when what is wanted has been learned */
+};
+
+/* Registers: 0 rax ... 15 r15, vector registers, and what else can be in an address. */
+enum { RAX = 0, RSP = 4, RBP = 5, XMM0 = 16, REGISTERS = 48, RIP = 100, NONE = 101, ABSENT = 255 };
+
+enum { FS = 1, READ = 2, WRITE = 4 }; /* flags of struct memory */
+
+enum { CONSTANT = 1, FAULTS = 2, RESTORES = 4, UNKNOWN = 8 }; /* flags of struct effect */
+
+struct memory {
+	uint8_t base, index, flags;
+};
+
+/* What one plain instruction does to registers and memory. */
+struct effect {
+	uint64_t reads, writes; /* sets of registers; those in addresses are not read */
+	struct memory memory[2];
+	uint8_t n_memory;
+	uint8_t to, from;   /* of a plain move between registers, else ABSENT */
+	uint8_t address_of; /* lea: the register that takes the address of memory[0], else ABSENT */
+	uint8_t flags;
+	uint8_t unused[5];
+};
+
+/* A row of the table of what is known: the bytes of an instruction, and what it does. */
+struct described {
+	uint8_t code[LENGTH_MAX];
+	uint8_t size; /* 0: the row is free */
+	struct effect effect;
+};
+
+/* What is proved of a path. */
+enum proof { WAY_ONLY, FROM_LABEL, FROM_RETURN };
+
+enum { FIRM, LOOSE, STACK }; /* states of registers */
+
+struct state {
+	uint8_t registers[REGISTERS];
+	int spilled; /* a loose value has got into the frame, so what is loaded from there is loose */
 };
 
 struct text {
@@ -66,7 +109,14 @@ struct text {
 	const uint8_t *after_call;
 	int64_t n_notes;
 	uint8_t **sizes; /* of each body, when it was asked for: sizes of the instructions at their begins, else 0 */
+	uint8_t *frame_pointers; /* of each function, by the number of its pieces: enum frame_pointer */
+	struct described *table; /* by the hash of the code, open addressing */
+	uint64_t room, used;     /* of the table; the room is a power of two */
+	struct described *wanted; /* instructions whose effects nobody has asked for yet */
+	int64_t n_wanted, wanted_room;
 };
+
+enum frame_pointer { NOT_LOOKED, IS_NONE, IS_ONE };
 
 /* ---- one instruction ------------------------------------------------------------------------------------------- */
 
@@ -386,12 +436,133 @@ static int step_at(struct text *t, uint64_t address, struct step *step)
 	return 1;
 }
 
+/* ---- effects --------------------------------------------------------------------------------------------------- */
+
+static uint64_t hash_of(const uint8_t *code, int size)
+{
+	uint64_t hash = 14695981039346656037u; /* FNV-1a */
+
+	for (int i = 0; i < size; i++)
+		hash = (hash ^ code[i]) * 1099511628211u;
+	return hash ^ hash >> 29;
+}
+
+/* The row of an instruction, or the free one where it belongs; NULL without a table. */
+static struct described *row_of(const struct text *t, const uint8_t *code, int size)
+{
+	if (!t->room)
+		return NULL;
+	for (uint64_t i = hash_of(code, size);; i++) {
+		struct described *row = &t->table[i & (t->room - 1)];
+		if (!row->size || (row->size == size && !memcmp(row->code, code, size)))
+			return row;
+	}
+}
+
+static int put_row(struct text *t, const struct described *row)
+{
+	if (2 * t->used >= t->room) {
+		struct text larger = *t;
+		larger.room = t->room ? 2 * t->room : 4096;
+		larger.table = calloc(larger.room, sizeof *larger.table);
+		if (!larger.table)
+			return 0;
+		for (uint64_t i = 0; i < t->room; i++)
+			if (t->table[i].size)
+				*row_of(&larger, t->table[i].code, t->table[i].size) = t->table[i];
+		free(t->table);
+		*t = larger;
+	}
+	struct described *place = row_of(t, row->code, row->size);
+	t->used += !place->size;
+	*place = *row;
+	return 1;
+}
+
+/* Without memory it is wanted again when this is asked again. */
+static void want(struct text *t, const uint8_t *code, int size)
+{
+	struct described row = {.size = size, .effect.flags = UNKNOWN};
+
+	if (t->n_wanted == t->wanted_room) {
+		int64_t room = t->wanted_room ? 2 * t->wanted_room : 256;
+		struct described *larger = realloc(t->wanted, room * sizeof *larger);
+		if (!larger)
+			return;
+		t->wanted = larger;
+		t->wanted_room = room;
+	}
+	memcpy(row.code, code, size);
+	if (put_row(t, &row))
+		t->wanted[t->n_wanted++] = row;
+}
+
+/* What the plain instruction does; NULL if it is not known, but wanted from now on. */
+static const struct effect *effect_of(struct text *t, const uint8_t *code, int size)
+{
+	struct described *row = row_of(t, code, size);
+
+	if (!row || !row->size)
+		want(t, code, size);
+	else if (!(row->effect.flags & UNKNOWN))
+		return &row->effect;
+	return NULL;
+}
+
+/* Whether %rbp is set from %rsp in this piece of a function, and else only saved and restored; -1: not known yet. */
+static int sets_frame_pointer(struct text *t, const struct body *b)
+{
+	struct step step;
+	int found = 0, known = 1, other = 0;
+
+	for (uint64_t address = b->begin; address < b->end; address += step.size) {
+		if (!step_at(t, address, &step))
+			return 0;
+		if (step.kind != PLAIN)
+			continue;
+		const struct effect *effect = effect_of(t, t->file + b->offset + (address - b->begin), step.size);
+		if (!effect)
+			known = 0;
+		else if (effect->to == RBP && effect->from == RSP)
+			found = 1;
+		else if (effect->writes >> RBP & 1 && !(effect->flags & RESTORES))
+			other = 1;
+	}
+	return known ? found && !other : other ? 0 : -1;
+}
+
+/* Whether %rbp is the frame pointer in the whole function of the body; -1: not known yet. */
+static int has_frame_pointer(struct text *t, const struct body *b)
+{
+	uint8_t *kept = &t->frame_pointers[b->physical];
+	int known = 1;
+
+	if (*kept != NOT_LOOKED)
+		return *kept == IS_ONE;
+	for (int64_t i = 0; i < t->n_bodies; i++) {
+		if (t->bodies[i].physical != b->physical)
+			continue;
+		int sets = sets_frame_pointer(t, &t->bodies[i]);
+		if (sets > 0) {
+			*kept = IS_ONE;
+			return 1;
+		}
+		known &= sets == 0;
+	}
+	if (!known)
+		return -1;
+	*kept = IS_NONE;
+	return 0;
+}
+
 /* ---- paths ----------------------------------------------------------------------------------------------------- */
 
 struct path {
 	struct text *text;
 	const struct body *body;
 	struct found *found;
+	enum proof proof;
+	int missing; /* whether something has to be learned first */
 	int steps;
 	int n_seen;
 	uint64_t seen[STEPS_MAX + 1];
@@ -444,7 +615,102 @@ static int past_guard(struct path *p, const struct step *branch, uint64_t taken,
 	return 1;
 }
 
-static int64_t run(struct path *p, uint64_t address, int branches)
+/* Whether a register of an address is in one of these states (a set of them). */
+static int is(struct path *p, uint8_t number, const struct state *s, int states)
+{
+	if (number == RIP || number == NONE)
+		return 1;
+	if (number >= REGISTERS)
+		return 0;
+	if (number == RBP && s->registers[RBP] != STACK) {
+		int frame = has_frame_pointer(p->text, p->body);
+		p->missing |= frame < 0;
+		if (frame)
+			return states >> STACK & 1;
+	}
+	return states >> s->registers[number] & 1;
+}
+
+static int may_read(struct path *p, const struct memory *m, const struct state *s)
+{
+	if (m->flags & FS)
+		return m->index == NONE && m->base == NONE;
+	return is(p, m->base, s, 1 << FIRM | 1 << STACK) && is(p, m->index, s, 1 << FIRM);
+}
+
+static int may_write(struct path *p, const struct memory *m, const struct state *s)
+{
+	if (m->flags & FS || !is(p, m->index, s, 1 << FIRM) || m->base == NONE || m->base == RIP)
+		return 0;
+	return is(p, m->base, s, 1 << STACK);
+}
+
+static int any_loose(const struct state *s, uint64_t set)
+{
+	for (int i = 0; i < REGISTERS; i++)
+		if (set >> i & 1 && s->registers[i] == LOOSE)
+			return 1;
+	return 0;
+}
+
+/* Change the state by a plain instruction. */
+static void advance(struct path *p, const struct effect *e, struct state *s)
+{
+	uint8_t *r = s->registers;
+
+	if (e->to != ABSENT) {
+		if (e->to < REGISTERS && e->from < REGISTERS) {
+			int frame = e->from == RBP ? has_frame_pointer(p->text, p->body) : 0;
+			p->missing |= frame < 0;
+			r[e->to] = frame ? STACK : r[e->from];
+		}
+	} else if (e->address_of < REGISTERS) {
+		const struct memory *m = &e->memory[0];
+		int firm = (m->base >= REGISTERS || r[m->base] != LOOSE) && (m->index >= REGISTERS || r[m->index] != LOOSE);
+		if (m->index == NONE && m->base < REGISTERS && is(p, m->base, s, 1 << STACK))
+			r[e->address_of] = STACK;
+		else
+			r[e->address_of] = firm ? FIRM : LOOSE;
+	} else {
+		int loads = 0, loose = 0;
+		for (int i = 0; i < e->n_memory; i++)
+			loads |= e->memory[i].flags & READ;
+		if (!(e->flags & CONSTANT))
+			loose = any_loose(s, e->reads) || (loads && (s->spilled || p->proof == FROM_LABEL));
+		for (int i = 0; i < REGISTERS; i++)
+			if (e->writes >> i & 1)
+				r[i] = loose ? LOOSE : FIRM;
+	}
+	r[RSP] = STACK;
+}
+
+/* Whether the plain instruction does no harm; the state is that behind it. */
+static int harmless(struct path *p, uint64_t address, int size, struct state *s)
+{
+	const struct body *b = body_at(p->text, address);
+	const struct effect *e = effect_of(p->text, p->text->file + b->offset + (address - b->begin), size);
+
+	if (!e)
+		return stop(p, NOT_DESCRIBED, address), 0;
+	if (e->flags & FAULTS)
+		return stop(p, DIVIDES, address), 0;
+	for (int i = 0; i < e->n_memory; i++) {
+		const struct memory *m = &e->memory[i];
+		if (m->flags & READ && !may_read(p, m, s))
+			return stop(p, LOADS_THROUGH_DUMMY, address), 0;
+		if (m->flags & WRITE) {
+			if (!may_write(p, m, s))
+				return stop(p, STORES_OUTSIDE, address), 0;
+			s->spilled |= any_loose(s, e->reads);
+		}
+	}
+	if (e->writes >> RAX & 1 || e->writes >> XMM0 & 1)
+		p->found->intact = 0;
+	advance(p, e, s);
+	return 1;
+}
+
+static int64_t run(struct path *p, uint64_t address, struct state state, int branches)
 {
 	int guarded = 0;
 
@@ -464,6 +730,8 @@ static int64_t run(struct path *p, uint64_t address, int branches)
 		uint64_t target = after + (int64_t)step.target;
 		if (step.kind == PLAIN) {
 			guarded |= step.guard;
+			if (p->proof != WAY_ONLY && !harmless(p, address, step.size, &state))
+				return NOWHERE;
 		} else if (step.kind == RETURN) {
 			return TO_RETURN;
 		} else if (step.kind == CALL || step.kind == BARRIER) {
@@ -482,11 +750,11 @@ static int64_t run(struct path *p, uint64_t address, int branches)
 			if (!branches)
 				return stop(p, TOO_MANY_BRANCHES, address);
 			int n_seen = p->n_seen;
-			int64_t one = run(p, target, branches - 1);
+			int64_t one = run(p, target, state, branches - 1);
 			p->n_seen = n_seen;
 			if (one == NOWHERE && p->found->reason != NOT_AFTER_CALL)
 				return NOWHERE;
-			int64_t two = run(p, after, branches - 1);
+			int64_t two = run(p, after, state, branches - 1);
 			p->n_seen = n_seen;
 			if (two == NOWHERE && p->found->reason != NOT_AFTER_CALL)
 				return NOWHERE;
@@ -498,6 +766,17 @@ static int64_t run(struct path *p, uint64_t address, int branches)
 
 /* ---- what code.py calls ---------------------------------------------------------------------------------------- */
 
+EXPORT void close_text(struct text *t)
+{
+	for (int64_t i = 0; t->sizes && i < t->n_bodies; i++)
+		free(t->sizes[i]);
+	free(t->sizes);
+	free(t->frame_pointers);
+	free(t->table);
+	free(t->wanted);
+	free(t);
+}
+
 EXPORT struct text *open_text(const uint8_t *file, const struct body *bodies, int64_t n_bodies, const uint64_t *notes,
 			      const uint8_t *after_call, int64_t n_notes)
 {
@@ -505,20 +784,19 @@ EXPORT struct text *open_text(const uint8_t *file, const struct body *bodies, in
 
 	if (!t)
 		return NULL;
-	*t = (struct text){file, bodies, n_bodies, notes, after_call, n_notes, calloc(n_bodies + 1, sizeof *t->sizes)};
-	if (!t->sizes) {
-		free(t);
+	t->file = file;
+	t->bodies = bodies;
+	t->n_bodies = n_bodies;
+	t->notes = notes;
+	t->after_call = after_call;
+	t->n_notes = n_notes;
+	t->sizes = calloc(n_bodies + 1, sizeof *t->sizes);
+	t->frame_pointers = calloc(n_bodies + 1, 1);
+	if (!t->sizes || !t->frame_pointers) {
+		close_text(t);
 		return NULL;
 	}
 	return t;
-}
-
-EXPORT void close_text(struct text *t)
-{
-	for (int64_t i = 0; i < t->n_bodies; i++)
-		free(t->sizes[i]);
-	free(t->sizes);
-	free(t);
 }
 
 /* The instruction at an address; 0 if no instruction of a function begins there. */
@@ -542,19 +820,65 @@ EXPORT int64_t find_calls(struct text *t, int64_t index, uint64_t *addresses)
 	return found;
 }
 
-/* Where control goes from each of the addresses. */
-EXPORT void follow(struct text *t, const uint64_t *addresses, int64_t n, struct found *found)
+/* Where control goes from each of the addresses; with a proof that nothing is done with a dummy result on the way, if
+ * one is asked for. How many instructions are wanted for that, whose effects have to be learned first. */
+EXPORT int64_t follow(struct text *t, const uint64_t *addresses, int64_t n, enum proof proof, struct found *found)
 {
-	struct path path;
+	static const uint8_t results[] = {RAX, 2, XMM0, XMM0 + 1};
+	struct path path = {.text = t, .proof = proof};
+	struct state state = {.spilled = 0};
 
+	memset(state.registers, proof == FROM_LABEL ? LOOSE : FIRM, REGISTERS);
+	for (size_t i = 0; i < sizeof results; i++)
+		state.registers[results[i]] = LOOSE;
+	state.registers[RSP] = STACK;
 	for (int64_t i = 0; i < n; i++) {
-		path.text = t;
 		path.body = body_at(t, addresses[i]);
 		path.found = &found[i];
-		path.steps = path.n_seen = 0;
-		found[i].reason = NO_REASON;
-		found[i].at = 0;
-		found[i].target = path.body ? run(&path, addresses[i], BRANCHES_MAX) : stop(&path, NO_FUNCTION, addresses[i]);
+		path.steps = path.n_seen = path.missing = 0;
+		found[i] = (struct found){.intact = 1};
+		found[i].target =
+			path.body ? run(&path, addresses[i], state, BRANCHES_MAX) : stop(&path, NO_FUNCTION, addresses[i]);
+		if (path.missing)
+			found[i].target = stop(&path, NOT_DESCRIBED, addresses[i]);
+	}
+	return t->n_wanted;
+}
+
+/* The instructions that are wanted; none are from now on. */
+EXPORT void take_wanted(struct text *t, struct described *rows)
+{
+	memcpy(rows, t->wanted, t->n_wanted * sizeof *rows);
+	t->n_wanted = 0;
+}
+
+/* 0: there is no memory for it. */
+EXPORT int learn(struct text *t, const struct described *rows, int64_t n)
+{
+	for (int64_t i = 0; i < n; i++)
+		if (rows[i].size && rows[i].size <= LENGTH_MAX && !put_row(t, &rows[i]))
+			return 0;
+	return 1;
+}
+
+struct place {
+	uint64_t offset; /* in the file */
+	uint64_t size;
+};
+
+/* Where the instruction behind each note is in the file, if it is one of the same body, and no note itself (else its
+ * size is 0). */
+EXPORT void behind_notes(struct text *t, struct place *places)
+{
+	struct step step;
+
+	for (int64_t i = 0; i < t->n_notes; i++) {
+		uint64_t address = t->notes[i] + 1;
+		const struct body *b = body_at(t, t->notes[i]);
+		places[i] = (struct place){0, 0};
+		if (b && address < b->end && note_at(t, address) < 0 && step_at(t, address, &step) &&
+		    address + step.size <= b->end)
+			places[i] = (struct place){b->offset + (address - b->begin), step.size};
 	}
 }
 

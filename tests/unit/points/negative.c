@@ -6,6 +6,7 @@ extern int die(int) __attribute__((noreturn));
 int global;
 volatile int condition;
 int (*pointer)(void);
+static __attribute__((__used__)) int hidden_variable;
 
 RESUME(0000000000000001)
 RESUME(0000000000000002)
@@ -28,6 +29,11 @@ NOINLINE int stores(int n) {
   global = opaque(n);
   unrolls(n);
   return n + 1;
+}
+NOINLINE int stores_by_address(int n) {
+  n = unrolls(n);
+  __asm__ volatile("lea hidden_variable(%%rip), %%rdx\n\tmovl $1, (%%rdx)" : : : "rdx", "memory");
+  return n;
 }
 NOINLINE int converts(int n) { return (signed char)unrolls(n); }
 NOINLINE int dereferences(int n) { return *(int *)(long)unrolls(n); }
@@ -52,5 +58,6 @@ NOINLINE int passes_on(int n) {
 }
 
 int use(int n) {
-  return mistyped(n) + stores(n) + converts(n) + dereferences(n) + divides(n) + before_loop(n) + passes_on(n);
+  return mistyped(n) + stores(n) + stores_by_address(n) + converts(n) + dereferences(n) + divides(n) + before_loop(n) +
+         passes_on(n);
 }
