@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
-import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from transforms.decisions import Decisions
+from upstare.driver import process
 from upstare.driver.compiler import ask
 from upstare.driver.elf import SHARED_NAMES
 from upstare.driver.runtime import JUMPS, include_directory
-from upstare.errors import UpstareError
 from upstare.model.description import FORMAT, Description, Function, Loop, OpaqueCall, UnitInfo, Variable
 from upstare.model.facts import UnitSummary
 from upstare.model.flows import Flows
 from upstare.model.program import Program, function_id, redirect_lists
 from upstare.model.unit import Options, Unit
 from upstare.points.keep import References, keep_source
+from upstare.release import release_digest
 from upstare.units import UnitFacts, UnitWork, import_all
 from upstare.workers import Workers
 
@@ -35,26 +38,17 @@ _Workers = Workers[Callable[[UnitWork], Any], Any]
 
 @dataclass
 class Image:
-    """What :func:`build_image` made. ``objects`` by the digest of the unit."""
+    """What :func:`build_image` made. ``objects`` by the digest of the unit; ``describe`` is asked once."""
 
     objects: dict[str, Path]
     extra_objects: list[Path]
-    description: Description
+    describe: Callable[[], Description]
     dynamic_list: str = DYNAMIC_LIST
 
-
-def _source_digest() -> str:
-    """Digest of the program code that makes summaries and objects: a new release does not use old results."""
-    import transforms
-    import upstare
-
-    digest = hashlib.sha256()
-    for package in (transforms, upstare):
-        assert package.__file__ is not None
-        for path in sorted(Path(package.__file__).parent.rglob("*")):
-            if path.suffix in (".py", ".c"):
-                digest.update(path.read_bytes())
-    return digest.hexdigest()
+    @functools.cached_property
+    def description(self) -> Description:
+        """The description, which takes its time: ask for it while something else is at work."""
+        return self.describe()
 
 
 def _kept_object(unit: Unit, objects: Sequence[References], work: Path) -> list[Path]:
@@ -65,9 +59,7 @@ def _kept_object(unit: Unit, objects: Sequence[References], work: Path) -> list[
     source, target = work / "upstare_keep.s", work / "upstare_keep.o"
     source.write_text(text)
     command = [*unit.compiler, "-Wa,-mrelax-relocations=no", "-c", str(source), "-o", str(target)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise UpstareError(f"the object for the notes does not assemble: {done.stderr.strip()[:300]}")
+    process.check(command, "assemble the object for the notes")
     return [target]
 
 
@@ -86,49 +78,135 @@ def build_image(
     ``build``: the identity of the executable that the image (a patch's) stands for. That of an executable is known
     when it is linked: see ``driver/link.py``.
     """
-    report = progress or (lambda stage, done, total: None)
-    release = _source_digest()
-    unit_work = UnitWork(units, release, work)
+    report = progress or _no_report
+    unit_work = UnitWork(units, work)
     numbers = range(len(units))
-    workers = _Workers(min(os.cpu_count() or 1, len(units)), lambda call: call(unit_work))
-    try:
-        known = [unit_work.known_summary(i) for i in numbers]
-        summaries = _complete(workers, known, [partial(UnitWork.summary, number=i) for i in numbers], report, "reading")
-        blocking, plain, calls_opaque = redirect_lists(include_directory().parent)
-        while True:
-            merged = Program(units, summaries, options, blocking, [*plain, *calls_opaque])
-            decisions = [
-                replace(merged.decisions(i), arguments_forward=ask(unit.compiler).arguments_forward,
-                        fixed_room=not ask(unit.compiler).clang)  # fmt: skip
-                for i, unit in enumerate(units)
-            ]
-            keys = [d.key() for d in decisions]
-            facts = [unit_work.known_facts(i, keys[i]) for i in numbers]
-            transform = [partial(UnitWork.facts, number=i, decisions=d) for i, d in enumerate(decisions)]
-            built = _complete(workers, facts, transform)
-            if not _pin_more(summaries, built):
-                break
-        made = [unit_work.known_object(i, keys[i]) for i in numbers]
-        again = [partial(UnitWork.object, number=i, decisions=d) for i, d in enumerate(decisions)]
+    with _workers(unit_work, min(os.cpu_count() or 1, len(units))) as workers:
+        decided = _decide(unit_work, options, workers, report)
+        sources = _sources_digest(units, decided.summaries, decided.merged.names, options)
+        made = [unit_work.known_object(i, decided.keys[i]) for i in numbers]
+        again = [partial(UnitWork.object, number=i, decisions=d) for i, d in enumerate(decided.decisions)]
         objects = _complete(workers, made, again, report, "transforming")
+    extra = [_image_object(units[0], build or sources, program, version, work, options)]
+    extra += _kept_object(units[0], [o.references for o in objects], work)
+
+    def describe() -> Description:
+        description = _describe(units, decided, options, link_args, program, version, build or sources)
+        description.sources = sources
+        description.outside = sorted(options.outside & {
+            *(f.name for f in description.functions if not f.static), *decided.merged.external_variables
+        })  # fmt: skip
+        return description
+
+    return Image({u.digest: o.path for u, o in zip(units, objects, strict=True)}, extra, describe)
+
+
+def prepare_units(
+    units: Sequence[Unit], options: Options, pinned: Sequence[Mapping[str, str]], changed: Mapping[int, Unit]
+) -> None:
+    """The cache has what :func:`build_image` will most likely ask it of the units that take the places of others.
+
+    Args:
+        units: of the last build. They need no text: the cache has all of them.
+        options: of the last build.
+        pinned: of each unit of the last build, the functions that turned out to be pinned, and why.
+        changed: units by the places that they take.
+
+    Raises:
+        UpstareError: the cache has not, or a unit cannot be built.
+    """
+    now = [changed.get(number, unit) for number, unit in enumerate(units)]
+    with process.Scratch() as scratch:
+        before, work = UnitWork(units, Path(scratch)), UnitWork(now, Path(scratch))
+        summaries = [work.known_summary(number) or work.summary(number) for number in range(len(now))]
+        outside = set(options.outside)
+        for number in changed:
+            old = _external_names(before.known_summary(number) or before.summary(number))
+            if 2 * len(old & outside) > len(old):  # as with -rdynamic
+                outside |= _external_names(summaries[number]) - old
+        options = replace(options, outside=frozenset(outside))
+        chosen = _decide_some(work, options, summaries, changed)
+        if _pin_more(summaries, [{} if number in changed else names for number, names in enumerate(pinned)]):
+            chosen = _decide_some(work, options, summaries, changed)
+        for number, decisions in chosen.items():
+            if work.known_object(number, decisions.key()) is None:
+                work.object(number, decisions)
+
+
+def _decide_some(
+    work: UnitWork, options: Options, summaries: list[UnitSummary], numbers: Collection[int]
+) -> dict[int, Decisions]:
+    """The decisions on these units, which are transformed with them."""
+    while True:
+        merged = _merge(work.units, summaries, options)
+        chosen = {number: _decisions(merged, number) for number in numbers}
+        found: list[Mapping[str, str]] = [{}] * len(summaries)
+        for number, decisions in chosen.items():
+            found[number] = (work.known_facts(number, decisions.key()) or work.facts(number, decisions)).pinned
+        if not _pin_more(summaries, found):
+            return chosen
+
+
+def _external_names(summary: UnitSummary) -> set[str]:
+    """The functions and variables that a unit defines for others."""
+    variables = {v.name for v in summary.variables if v.defined and not v.static and v.function is None}
+    return {f.name for f in summary.functions if not f.static} | variables
+
+
+@contextmanager
+def _workers(unit_work: UnitWork, count: int) -> Iterator[_Workers]:
+    workers = _Workers(count, lambda call: call(unit_work))
+    try:
+        yield workers
     finally:
         workers.close()
-    sources = _sources_digest(units, summaries, merged.names, options, release)
-    description = _describe(
-        units, summaries, built, merged, options, link_args, program, version, build or sources, calls_opaque
+
+
+@dataclass
+class _Decided:
+    """What is known of a program when all its units are transformed. Lists are by unit."""
+
+    summaries: list[UnitSummary]
+    merged: Program
+    decisions: list[Decisions]
+    keys: list[str]  # of the decisions
+    facts: list[UnitFacts]
+
+
+def _no_report(stage: str, done: int, total: int) -> None:
+    pass
+
+
+def _decide(unit_work: UnitWork, options: Options, workers: _Workers, report: Progress) -> _Decided:
+    numbers = range(len(unit_work.units))
+    known = [unit_work.known_summary(i) for i in numbers]
+    summaries = _complete(workers, known, [partial(UnitWork.summary, number=i) for i in numbers], report, "reading")
+    while True:
+        merged = _merge(unit_work.units, summaries, options)
+        decisions = [_decisions(merged, i) for i in numbers]
+        keys = [d.key() for d in decisions]
+        facts = [unit_work.known_facts(i, keys[i]) for i in numbers]
+        transform = [partial(UnitWork.facts, number=i, decisions=d) for i, d in enumerate(decisions)]
+        built = _complete(workers, facts, transform)
+        if not _pin_more(summaries, [made.pinned for made in built]):
+            return _Decided(summaries, merged, decisions, keys, built)
+
+
+def _merge(units: Sequence[Unit], summaries: Sequence[UnitSummary], options: Options) -> Program:
+    blocking, plain, calls_opaque = redirect_lists(include_directory().parent)
+    return Program(units, summaries, options, blocking, [*plain, *calls_opaque])
+
+
+def _decisions(merged: Program, number: int) -> Decisions:
+    compiler = ask(merged.units[number].compiler)
+    return replace(
+        merged.decisions(number), arguments_forward=compiler.arguments_forward, fixed_room=not compiler.clang
     )
-    description.sources = sources
-    description.outside = sorted(options.outside & {
-        *(f.name for f in description.functions if not f.static), *merged.external_variables
-    })  # fmt: skip
-    extra = [_image_object(units[0], description, work, options)]
-    extra += _kept_object(units[0], [o.references for o in objects], work)
-    return Image({u.digest: o.path for u, o in zip(units, objects, strict=True)}, extra, description)
 
 
 def _complete(
     workers: _Workers, known: list[T | None], make: Sequence[Callable[[UnitWork], T]],
-    report: Progress = lambda stage, done, total: None, stage: str = "",
+    report: Progress = _no_report, stage: str = "",
 ) -> list[T]:  # fmt: skip
     """What is known, and what the workers made of the rest."""
     missing = [i for i, result in enumerate(known) if result is None]
@@ -140,21 +218,21 @@ def _complete(
     return [made[i] if result is None else result for i, result in enumerate(known)]
 
 
-def _pin_more(summaries: list[UnitSummary], built: list[UnitFacts]) -> bool:
+def _pin_more(summaries: Sequence[UnitSummary], pinned: Sequence[Mapping[str, str]]) -> bool:
     """Functions that the transform could not bring into normal form change the model: decide again without them."""
     changed = False
-    for summary, result in zip(summaries, built, strict=True):
-        for fact in summary.functions:
-            if fact.name in result.pinned and fact.pinned is None:
-                fact.pinned = result.pinned[fact.name]
+    for summary, reasons in zip(summaries, pinned, strict=True):
+        for fact in summary.functions if reasons else ():
+            if fact.name in reasons and fact.pinned is None:
+                fact.pinned = reasons[fact.name]
                 changed = True
     return changed
 
 
 def _sources_digest(
-    units: Sequence[Unit], summaries: Sequence[UnitSummary], names: list[str], options: Options, release: str
+    units: Sequence[Unit], summaries: Sequence[UnitSummary], names: list[str], options: Options
 ) -> str:
-    digest = hashlib.sha256(release.encode())
+    digest = hashlib.sha256(release_digest().encode())
     for name, unit, summary in sorted(zip(names, units, summaries, strict=True), key=lambda p: p[0]):
         digest.update(json.dumps([name, list(unit.flags), summary.text]).encode())
     digest.update(json.dumps([options.scheme, options.placement, ABI]).encode())
@@ -162,14 +240,16 @@ def _sources_digest(
 
 
 def _describe(
-    units: Sequence[Unit], summaries: list[UnitSummary], built: list[UnitFacts], merged: Program, options: Options,
-    link_args: list[str], program: str, version: str, build: str, calls_opaque: Sequence[str],
+    units: Sequence[Unit], decided: _Decided, options: Options, link_args: list[str], program: str, version: str,
+    build: str,
 ) -> Description:  # fmt: skip
+    summaries, merged = decided.summaries, decided.merged
     result = Description(
         FORMAT, ABI, build, program, version, options.scheme, options.placement, link_args
     )  # fmt: skip
+    _, _, calls_opaque = redirect_lists(include_directory().parent)
     redirected = set(merged.redirects).difference(calls_opaque)
-    for index, (unit, summary, made) in enumerate(zip(units, summaries, built, strict=True)):
+    for index, (unit, summary, made) in enumerate(zip(units, summaries, decided.facts, strict=True)):
         name = merged.names[index]
         result.units.append(UnitInfo(name, unit.path, list(unit.flags), list(unit.compiler), unit.digest))
         for types in (summary.types, made.types):
@@ -240,18 +320,16 @@ def _add_variables(result: Description, index: int, summary: UnitSummary, merged
     return symbols
 
 
-def _image_object(unit: Unit, description: Description, work: Path, options: Options) -> Path:
+def _image_object(unit: Unit, build: str, program: str, version: str, work: Path, options: Options) -> Path:
     """The object that says what the image is (``upstare_image_self``)."""
     source, target = work / "upstare_image.c", work / "upstare_image.o"
-    digest = ",".join(f"0x{b:02x}" for b in bytes.fromhex(description.build))
+    digest = ",".join(f"0x{b:02x}" for b in bytes.fromhex(build))
     scheme = 0 if options.scheme == "trap" else 1
     source.write_text(
         '#include "upstare_abi.h"\n__attribute__((visibility("hidden")))\n'
         "const struct upstare_image_info upstare_image_self = {\n"
-        f"  {ABI}, {scheme}, {{{digest}}}, {json.dumps(description.program)}, {json.dumps(description.version)} }};\n"
+        f"  {ABI}, {scheme}, {{{digest}}}, {json.dumps(program)}, {json.dumps(version)} }};\n"
     )
     command = [*unit.compiler, "-O2", "-fPIC", "-w", f"-I{include_directory()}", "-c", str(source), "-o", str(target)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise UpstareError(f"the image's own object does not compile: {done.stderr.strip()[:300]}")
+    process.check(command, "compile the image's own object")
     return target

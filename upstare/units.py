@@ -21,12 +21,14 @@ from transforms.decisions import Decisions
 from upstare.driver import elf
 from upstare.driver.cache import Cache
 from upstare.driver.compiler import ask
+from upstare.driver.embed import unit_digest
 from upstare.driver.options import for_recompile
 from upstare.errors import UpstareError
 from upstare.model.description import Function, Type
 from upstare.model.facts import UnitSummary
 from upstare.model.unit import Unit
 from upstare.points.keep import References, references
+from upstare.release import release_digest
 
 if TYPE_CHECKING:
     from transforms.unit import Transformed
@@ -56,6 +58,8 @@ def _load(unit: Unit) -> _Loaded:
 
     if unit.digest in _loaded:
         return _loaded[unit.digest]
+    if unit_digest(unit.flags, unit.compiler, unit.text) != unit.digest:
+        raise UpstareError(f"the text of {unit.path} is not here")
     parsed = Parsed(unit.text, unit.flags)
     loaded = _Loaded(parsed, list(functions(parsed)), TypeTable(parsed.source))
     if sum(len(other.parsed.source.text) for other in _loaded.values()) + len(unit.text) <= KEPT_BYTES:
@@ -94,13 +98,11 @@ class UnitWork:
 
     Args:
         units: all of them; below they are numbers.
-        release: digest of the program code that makes the results: a new release does not use old ones.
         work: a directory for what is on its way to the compiler.
     """
 
-    def __init__(self, units: Sequence[Unit], release: str, work: Path) -> None:
+    def __init__(self, units: Sequence[Unit], work: Path) -> None:
         self.units = units
-        self.release = release
         self.work = work
         self.cache = Cache()
 
@@ -108,24 +110,28 @@ class UnitWork:
 
     def known_summary(self, number: int) -> UnitSummary | None:
         """The summary of a unit, if it was made before."""
-        found = self.cache.get(self._key("summary", number))
-        summary: UnitSummary | None = pickle.loads(found.read_bytes()) if found is not None else None
+        found = self.cache.read(self._key("summary", number))
+        summary: UnitSummary | None = pickle.loads(found) if found is not None else None
         return summary
 
     def known_facts(self, number: int, decisions: str) -> UnitFacts | None:
         """The facts about a unit with these decisions (:meth:`Decisions.key`), if it was transformed before."""
-        found = self.cache.get(self._key("facts", number, decisions))
-        facts: UnitFacts | None = pickle.loads(found.read_bytes()) if found is not None else None
+        found = self.cache.read(self._key("facts", number, decisions))
+        facts: UnitFacts | None = pickle.loads(found) if found is not None else None
         return facts
 
     def known_object(self, number: int, decisions: str) -> UnitObject | None:
         """The object of a unit, if it was made before."""
-        path = self.cache.get(self._key("object", number, decisions))
-        refers = self.cache.get(self._key("references", number, decisions))
-        return UnitObject(path, pickle.loads(refers.read_bytes())) if path is not None and refers is not None else None
+        path = self.cache.get(self._object_key("object", number, decisions))
+        refers = self.cache.read(self._object_key("references", number, decisions))
+        return UnitObject(path, pickle.loads(refers)) if path is not None and refers is not None else None
+
+    def _object_key(self, what: str, number: int, decisions: str) -> str:
+        """The key of what depends on the version of the compiler, too."""
+        return self._key(f"{what} {ask(self.units[number].compiler).identity}", number, decisions)
 
     def _key(self, what: str, number: int, decisions: str = "") -> str:
-        text = f"{what} {self.release} {self.units[number].digest} {decisions}"
+        text = f"{what} {release_digest()} {self.units[number].digest} {decisions}"
         return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
 
     # ---- what makes it ---------------------------------------------------------------------------------------------
@@ -150,12 +156,12 @@ class UnitWork:
 
     def object(self, number: int, decisions: Decisions) -> UnitObject:
         """Compile a transformed unit."""
-        key = self._key("object", number, decisions.key())
+        key = self._object_key("object", number, decisions.key())
         found = self.cache.get(key)
         if found is None:
             found = self._compiled(number, decisions, key)
         refers = references(found)
-        self.cache.put(self._key("references", number, decisions.key()), pickle.dumps(refers))
+        self.cache.put(self._object_key("references", number, decisions.key()), pickle.dumps(refers))
         return UnitObject(found, refers)
 
     def _text(self, number: int, decisions: Decisions) -> Path:

@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 
 from upstare.driver import process
+from upstare.driver.hashing import sha256
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,10 +21,12 @@ class Compiler:
     Attributes:
         clang: it is clang, or made from it.
         x86_64: it compiles for x86-64.
+        identity: digest of them all; the version is among them.
     """
 
     clang: bool
     x86_64: bool
+    identity: str
 
     @property
     def takes_traps(self) -> bool:
@@ -63,4 +66,5 @@ def ask(words: Sequence[str]) -> Compiler:
 def _ask(words: tuple[str, ...]) -> Compiler:
     text = process.check([*words, "-dM", "-E", "-x", "c", os.devnull], "ask the compiler what it is")
     macros = {line.split()[1] for line in text.splitlines() if line.startswith(b"#define ")}
-    return Compiler(clang=b"__clang__" in macros, x86_64=b"__x86_64__" in macros)
+    identity = sha256(text).hexdigest()
+    return Compiler(clang=b"__clang__" in macros, x86_64=b"__x86_64__" in macros, identity=identity)

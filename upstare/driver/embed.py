@@ -20,6 +20,8 @@ import zlib
 
 from upstare.driver import process
 from upstare.driver.args import C_PREPROCESSED, LTO
+from upstare.driver.hashing import sha256
+from upstare.driver.prepare import Preparation
 from upstare.errors import UpstareError
 
 TYPE_CHECKING = False
@@ -46,22 +48,35 @@ def compile_sources(command: Command, arguments: Sequence[str], compiler: Sequen
     lto = ["-fno-lto"] if command.words(LTO) else []
     compilation = process.start([*compiler, *arguments, *lto])
     passes = [(s, start_preprocessor(command, s, compiler)) for s in command.c_sources]
-    code = compilation.wait()
     finished = [(s, p, p.wait() if p is not None else 0) for s, p in passes]
+    flags = command.recompile_flags()
+    failure: UpstareError | None = None
+    texts: list[bytes] = []
+    try:
+        texts = [source_text(source, child, result) for source, child, result in finished]
+    except UpstareError as error:
+        failure = error  # if the compiler itself succeeds
+    sources = list(zip([os.path.abspath(s.value) for s in command.c_sources], texts, strict=failure is None))
+    beside = Preparation([(p, t, unit_digest(flags, compiler, t)) for p, t in sources], flags, compiler)
+    records = [encode(path, flags, compiler, text) for path, text in sources]
+    code = compilation.wait()
     if code != 0:
+        beside.stop()
         return code
     objects = [command.object_of(source) for source in command.c_sources]
     complete = False
     try:
-        for (source, child, result), target in zip(finished, objects, strict=True):
+        if failure is not None:
+            raise failure
+        for record, target in zip(records, objects, strict=True):
             if os.path.isfile(target):
-                text = source_text(source, child, result)
-                add_record(target, encode(source.value, command.recompile_flags(), compiler, text))
+                add_record(target, record)
         complete = True
     finally:
         if not complete:
             for target in objects:
                 process.remove(target)
+        beside.wait()
     return 0
 
 
@@ -210,12 +225,12 @@ def _records(data: bytes, name: str) -> list[tuple[bytes, bytes]]:
     return records
 
 
-def _digest(flags: Sequence[str], compiler: Sequence[str], text: bytes) -> bytes:
-    try:
-        from _hashlib import openssl_sha256 as sha256  # hashlib brings all others, too: that takes longer than this
-    except ImportError:
-        from hashlib import sha256
+def unit_digest(flags: Sequence[str], compiler: Sequence[str], text: bytes) -> str:
+    """The digest of a unit."""
+    return _digest(flags, compiler, text).hex()
 
+
+def _digest(flags: Sequence[str], compiler: Sequence[str], text: bytes) -> bytes:
     digest = sha256()
     for part in (*flags, "", *compiler, ""):
         digest.update(part.encode(errors="surrogateescape") + b"\0")

@@ -26,6 +26,7 @@ from upstare.driver.compiler import ask
 from upstare.driver.inputs import Input, Part
 from upstare.driver.libraries import Libraries
 from upstare.driver.library import describe_library
+from upstare.driver.prepare import remember
 from upstare.driver.progress import LinkProgress
 from upstare.driver.runtime import SEGMENT, WRAP_JUMPS, WRAPPED
 from upstare.errors import NotUpdatable, UpstareError, UsageError
@@ -76,7 +77,11 @@ def link(command: Command, arguments: Sequence[str], compiler: Sequence[str], us
         UpstareError: a step of ours failed. The output is removed in both cases.
     """
     gc.set_threshold(100_000, 20, 100)  # much is made here and little thrown away
-    code = process.run([*compiler, *arguments])
+    plain = process.start([*compiler, *arguments])
+    files = _Files(command, compiler)
+    if files.have_units and not (_is_shared(command) or _is_relocatable(command)):
+        use = use or makers()
+    code = plain.wait()
     output = Path(command.output or "a.out")
     if code != 0 or not output.is_file():
         return code
@@ -91,19 +96,42 @@ def link(command: Command, arguments: Sequence[str], compiler: Sequence[str], us
         if not program_is_elf:
             return 0  # an image for something other than this system (--oformat=binary)
         if _is_relocatable(command):
-            _carry_units(command, compiler, output)
+            _carry_units(command, compiler, output, files)
         else:
-            _Link(command, compiler, output).run(use)
+            _Link(command, compiler, output, files).run(use)
     return 0
+
+
+class _Files:
+    """What the linker reads, looked at while the plain link runs: what is wrong with it counts if that succeeds."""
+
+    def __init__(self, command: Command, compiler: Sequence[str]) -> None:
+        self._found: list[Input] | UpstareError | OSError
+        try:
+            self._found = inputs.collect(command, compiler)
+        except (UpstareError, OSError) as error:
+            self._found = error
+
+    @property
+    def have_units(self) -> bool:
+        """Whether there is a unit in one of them."""
+        return isinstance(self._found, list) and any(p.units for f in self._found for p in f.parts)
+
+    def get(self) -> list[Input]:
+        """All of them. Raises what was wrong."""
+        if not isinstance(self._found, list):
+            raise self._found
+        return self._found
 
 
 class _Link:
     """One program on its way from linked to updateable."""
 
-    def __init__(self, command: Command, compiler: Sequence[str], output: Path) -> None:
+    def __init__(self, command: Command, compiler: Sequence[str], output: Path, files: _Files) -> None:
         self.command = command
         self.compiler = compiler
         self.output = output
+        self.files = files
         if output.read_bytes()[4] != elf.CLASS_64:
             raise NotUpdatable(f"{output} is a 32-bit program; only 64-bit programs can be made updateable")
         self.first = elf.read(output)
@@ -118,8 +146,7 @@ class _Link:
             work = Path(scratch)
             sources = self.compile_sources(work)
             units = _distinct([*sources.values(), *embed.decode(records or b"", str(self.output))])
-            files = inputs.collect(self.command, self.compiler)
-            files += self.compile_others(work)
+            files = self.files.get() + self.compile_others(work)
             self.verify_known(units, files, sources)
             needed = self.first.dynamic(elf.DT_NEEDED)
             shared = Libraries(self.output, needed, files, inputs.search_directories(self.command))
@@ -127,9 +154,10 @@ class _Link:
             self.verify_options(units)
             use = use or makers()
             opaque = [p for f in files for p in f.parts if not p.units]
+            choices = self.choices(units, opaque, shared)
             image = use.image(
                 units,
-                self.choices(units, opaque, shared),
+                choices,
                 work,
                 self.libraries(files, shared),
                 self.output.name,
@@ -137,7 +165,6 @@ class _Link:
                 progress.report,
             )
             progress.report("link", 0, 1)
-            image.description.libraries = shared.describe()
             shared.prepare(image.objects, inputs.opaque_parts(files, self.first), work)
             self.lead_to_entries(files, image, work)
             image.extra_objects.extend(shared.list_names(self.compiler, work))
@@ -149,7 +176,8 @@ class _Link:
             words += ["-Wl,--no-gc-sections", "-ldl", "-pthread"]
             words += self.resume_segment(work)
             with self.replacement() as program:
-                image.description.unreachable = self.relink(words, program, work)
+                unreachable = self.relink(words, program, work, lambda: image.description)
+                image.description.libraries, image.description.unreachable = shared.describe(), unreachable
                 elf.lead_to_entries(program)
                 image.description.build = elf.seal(program, image.description.build)
                 texts = {u.digest: u.text for u in units}
@@ -162,6 +190,7 @@ class _Link:
                 elf.withhold_segment(program, (elf.SECTION_UPDATE, elf.SECTION_RESUME))
                 if any(t.kind == args.STRIP for t in self.command.tokens):
                     process.check(["strip", "--strip-all", str(program)], f"strip {self.output}")
+            remember(units, choices, image.description, self.output)
             progress.report("link", 1, 1)
 
     def verify_possible(self) -> None:
@@ -390,14 +419,15 @@ class _Link:
         script.write_text(SEGMENT)
         return [f"-Wl,-T,{script}"]
 
-    def relink(self, words: list[str], program: Path, work: Path) -> list[str]:
-        """The second link. The names that it misses and that the plain program never reaches."""
+    def relink(self, words: list[str], program: Path, work: Path, meanwhile: Callable[[], object]) -> list[str]:
+        """The second link; ``meanwhile`` is called while it runs. The names that it misses and that the plain program
+        never reaches."""
         known = {s.name for s in self.first.symbols()} | {s.name for s in self.first.symbols(".dynsym")}
         names: set[str] = set()
         while True:
             more = unreachable.define(sorted(names), self.compiler, work)
             try:
-                self._relink([*words, *more], program, work)
+                self._relink([*words, *more], program, work, meanwhile)
                 return sorted(names)
             except UpstareError as error:
                 found = unreachable.missed(str(error), known) - names
@@ -405,13 +435,18 @@ class _Link:
                     raise
                 names |= found
 
-    def _relink(self, words: list[str], program: Path, work: Path) -> None:
+    def _relink(self, words: list[str], program: Path, work: Path, meanwhile: Callable[[], object]) -> None:
         if sum(len(w) + 1 for w in words) > _RESPONSE_FILE_FROM:
             file = work / "link.rsp"
             file.write_text(args.quote(words), encoding="utf-8", errors="surrogateescape")
             words = [f"@{file}"]
         command = [*self.compiler, *words, "-o", str(program)]
-        process.check(command, f"link the updateable {self.output}", env={**os.environ, "LC_ALL": "C"})
+        linker = process.start(command, capture=True, capture_errors=True, env={**os.environ, "LC_ALL": "C"})
+        try:
+            meanwhile()
+        finally:
+            code = linker.wait()
+        process.finish(linker, code, f"link the updateable {self.output}")
 
     @contextmanager
     def replacement(self) -> Iterator[Path]:
@@ -430,14 +465,14 @@ def _warn(output: Path, flags: Sequence[str]) -> None:
         print(f"upstare: warning: {output} is built without {option}: {reason}", file=sys.stderr)
 
 
-def _carry_units(command: Command, compiler: Sequence[str], output: Path) -> None:
+def _carry_units(command: Command, compiler: Sequence[str], output: Path, files: _Files) -> None:
     """The output of a link with -r holds the units of everything in it, and a mark if there is other code, too."""
     result = elf.read(output)
     records = embed.records_of_sources(command, compiler)
     present = result.section(elf.SECTION_UNIT) or b""
     if not present and not records:
         return
-    if command.other_sources or inputs.opaque_parts(inputs.collect(command, compiler), result):
+    if command.other_sources or inputs.opaque_parts(files.get(), result):
         records.append(embed.opaque_record())
     if records:
         elf.add_sections(output, {elf.SECTION_UNIT: present + b"".join(records)})

@@ -7,6 +7,7 @@ among the functions whose address is used.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 from collections import Counter, defaultdict
@@ -347,6 +348,7 @@ def _components(graph: dict[tuple[int, str], set[tuple[int, str]]]) -> list[list
     return result
 
 
+@functools.cache
 def redirect_lists(runtime: Path) -> tuple[list[str], list[str], list[str]]:
     """(blocking, plain, opaque) out of the runtime's redirects.toml."""
     import tomllib

@@ -1,0 +1,142 @@
+"""What the next link will do with a unit is done while the real compiler is at work on it, as far as can be guessed.
+
+A link notes which units a program is made of. When one of these is compiled again, with another text, a process beside
+the compiler summarises and transforms it, and compiles it the second time, as if nothing else in the program had
+changed. The results go to the cache, where the link looks for them under everything that they depend on: a wrong guess
+costs time, and nothing else. Where nothing was linked yet there is nothing to guess from, and nothing is done.
+
+Like the compiler driver this module imports nothing that is slow before there is work.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+from upstare.driver.cache import Cache
+from upstare.driver.hashing import sha256
+from upstare.errors import UpstareError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+    from typing import NoReturn
+
+    from upstare.model.description import Description
+    from upstare.model.unit import Options, Unit
+
+_RELEASE = 64  # hex digits of the release's digest, before what is pickled
+
+
+def remember(units: Sequence[Unit], options: Options, description: Description, output: Path) -> None:
+    """The program at ``output`` was linked of these units: each of them leads to all.
+
+    Raises:
+        UpstareError: the cache cannot be written.
+    """
+    import pickle
+    from dataclasses import replace
+
+    from upstare.release import release_digest
+
+    cache = Cache()
+    program = sha256(b"program\0" + os.fsencode(os.path.abspath(output))).hexdigest()
+    pinned: dict[str, dict[str, str]] = {unit.path: {} for unit in description.units}
+    for function in description.functions:
+        if function.pinned is not None:
+            pinned[function.unit][function.name] = function.pinned
+    program_of = [replace(unit, text=b"") for unit in units], options, list(pinned.values())
+    content = release_digest().encode() + pickle.dumps(program_of)
+    if cache.read(program) != content:
+        cache.put(program, content)
+    for unit in units:
+        key, note = _key(unit.path, unit.flags, unit.compiler), f"{program} {unit.digest}".encode()
+        if cache.read(key) != note:
+            cache.put(key, note)
+
+
+def _key(path: str, flags: Sequence[str], compiler: Sequence[str]) -> str:
+    words = ["linked", path, *flags, "", *compiler]
+    return sha256(b"\0".join(os.fsencode(word) for word in words)).hexdigest()
+
+
+class Preparation:
+    """The process beside the compiler; none if there is nothing to do.
+
+    Args:
+        sources: path (absolute), text and digest of each unit that is being compiled.
+        flags: with which the link compiles them again.
+        compiler: the command of the real one.
+    """
+
+    def __init__(
+        self, sources: Sequence[tuple[str, bytes, str]], flags: Sequence[str], compiler: Sequence[str]
+    ) -> None:
+        self._pid: int | None = None
+        try:
+            cache = Cache()
+        except UpstareError:
+            return  # the link will say so
+        changed: dict[str, list[tuple[str, bytes, str]]] = {}
+        for path, text, digest in sources:
+            program, _, before = (cache.read(_key(path, flags, compiler)) or b"").decode().partition(" ")
+            if before not in ("", digest):
+                changed.setdefault(program, []).append((path, text, digest))
+        if changed:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            self._pid = os.fork()
+            if self._pid == 0:
+                _work(cache, changed, tuple(flags), tuple(compiler))
+
+    def wait(self) -> None:
+        """It has ended, whatever came of it."""
+        if self._pid is not None:
+            os.waitpid(self._pid, 0)
+            self._pid = None
+
+    def stop(self) -> None:
+        """Its work is for nothing: end it."""
+        if self._pid is not None:
+            os.kill(self._pid, signal.SIGTERM)
+            self.wait()
+
+
+def _work(
+    cache: Cache, changed: dict[str, list[tuple[str, bytes, str]]], flags: tuple[str, ...], compiler: tuple[str, ...]
+) -> NoReturn:
+    """The life of the process. What goes wrong here goes wrong in the link again, which says it."""
+    try:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that all is cleared away
+        null = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (0, 1, 2):
+            os.dup2(null, descriptor)
+        for program, sources in changed.items():
+            _prepare(cache, program, sources, flags, compiler)
+    finally:
+        os._exit(0)
+
+
+def _prepare(
+    cache: Cache,
+    program: str,
+    sources: Sequence[tuple[str, bytes, str]],
+    flags: tuple[str, ...],
+    compiler: tuple[str, ...],
+) -> None:
+    import pickle
+
+    from upstare.build import prepare_units
+    from upstare.model.unit import Unit
+    from upstare.release import release_digest
+
+    noted = cache.read(program) or b""
+    if noted[:_RELEASE] != release_digest().encode():
+        return
+    units, options, pinned = pickle.loads(noted[_RELEASE:])
+    new = {path: Unit(path, text, flags, compiler, digest) for path, text, digest in sources}
+    same = (flags, compiler)
+    changed = {n: new[u.path] for n, u in enumerate(units) if u.path in new and (u.flags, u.compiler) == same}
+    prepare_units(units, options, pinned, changed)
