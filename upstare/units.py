@@ -11,14 +11,13 @@ import hashlib
 import os
 import pickle
 import re
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transforms.decisions import Decisions
-from upstare.driver import elf
+from upstare.driver import elf, process
 from upstare.driver.cache import Cache
 from upstare.driver.compiler import ask
 from upstare.driver.embed import unit_digest
@@ -198,9 +197,12 @@ def _compile(unit: Unit, source: Path, target: Path, decisions: Decisions) -> No
     if decisions.shared:
         command += ["-fPIC", "-fno-semantic-interposition", "-fvisibility=default"]
     command += ["-x", "cpp-output", "-c", str(source), "-o", str(target)]
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace")
-    if done.returncode != 0:
-        first = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr.strip()[:200])
+    compiler = process.start(command, capture_errors=True)
+    code = compiler.wait_or_end()
+    assert compiler.errors is not None
+    said = compiler.errors.take().decode(errors="replace")
+    if code != 0:
+        first = next((line for line in said.splitlines() if "error" in line), said.strip()[:200])
         raise UpstareError(
             f"{unit.path}: the transformed text does not compile: {first}",
             hint=f"this is a fault of UpStare; the text is {source}",
@@ -211,7 +213,7 @@ def _compile(unit: Unit, source: Path, target: Path, decisions: Decisions) -> No
             for s in (".init_array", ".fini_array", ".ctors", ".dtors")
             for a in ("-R", s, "-R", f"{s}.*", "-R", f".rela{s}", "-R", f".rela{s}.*")
         ]
-        subprocess.run(["objcopy", *drop, str(target)], check=True, capture_output=True)
+        process.check(["objcopy", *drop, str(target)], f"leave the constructors of {unit.path} out")
     else:
         elf.expose(target, elf.SHARED_NAMES)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -10,11 +11,12 @@ import pytest
 
 from tests.driver.place import Place
 from upstare import units
-from upstare.driver import embed
+from upstare.driver import embed, prepare
 from upstare.driver.cache import Cache
 from upstare.driver.compiler import Compiler, ask
 from upstare.errors import UpstareError
-from upstare.model.unit import Unit
+from upstare.model.description import Description, UnitInfo
+from upstare.model.unit import Options, Unit
 from upstare.units import UnitWork
 
 UPSTARE_CC = [sys.executable, "-m", "upstare", "cc"]
@@ -141,6 +143,43 @@ def test_what_does_not_compile_is_not_prepared(build: Build) -> None:
     assert (ours.returncode, ours.stdout, ours.stderr) == (theirs.returncode, theirs.stdout, theirs.stderr)
     assert "-x cpp-output" not in build.log.read_text()
     assert list((build.place / "tmp").iterdir()) == []
+
+
+def test_a_failed_compilation_does_not_wait_for_the_preparation(build: Build) -> None:
+    build.place.write("serve.c", SERVE + "static int unused;\n")
+    script = f"""#!/bin/sh
+case "$*" in
+    *cpp-output*) touch {build.place / "begun"}; sleep 1000 & wait ;;
+    *-Werror*-c*) until [ -e {build.place / "begun"} ]; do sleep 0.01; done ;;
+esac
+exec {shutil.which("cc")} "$@"
+"""
+    build.place.write("bin/cc", script).chmod(0o755)
+    done = build.place.run([*UPSTARE_CC, "-O2", *build.flags, "-Wall", "-Werror", "-c", "serve.c"])
+    assert done.returncode == 1
+    assert "unused" in done.stderr
+    assert list((build.place / "tmp").iterdir()) == []
+
+
+def test_where_much_changes_the_link_does_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UPSTARE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(prepare, "_work", lambda *_: os._exit(0))
+    described = Description(1, 1, "", "program", "1", "trap", "default", [])
+    linked = [Unit(f"/{i}.c", b"", ("-O2",), ("cc",), "old") for i in range(prepare.LIMIT + 2)]
+    described.units = [UnitInfo(f"{i}.c", u.path, [], [], u.digest) for i, u in enumerate(linked)]
+
+    def started() -> int:
+        beside = [prepare.Preparation([u.path], u.flags, u.compiler) for u in linked]
+        for unit, one in zip(linked, beside, strict=True):
+            one.start([(unit.path, b"text", "new")])
+        count = sum(one._pid is not None for one in beside)
+        for one in beside:
+            one.wait()
+        return count
+
+    for _ in range(2):
+        prepare.remember(linked, Options(), described, tmp_path / "program")
+        assert [started(), started()] == [prepare.LIMIT, 0]
 
 
 def test_a_preparation_that_fails_says_nothing(build: Build) -> None:

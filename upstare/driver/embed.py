@@ -48,16 +48,18 @@ def compile_sources(command: Command, arguments: Sequence[str], compiler: Sequen
     lto = ["-fno-lto"] if command.words(LTO) else []
     compilation = process.start([*compiler, *arguments, *lto])
     passes = [(s, start_preprocessor(command, s, compiler)) for s in command.c_sources]
-    finished = [(s, p, p.wait() if p is not None else 0) for s, p in passes]
+    paths = [os.path.abspath(s.value) for s in command.c_sources]
     flags = command.recompile_flags()
+    beside = Preparation(paths, flags, compiler)
+    finished = [(s, p, p.wait() if p is not None else 0) for s, p in passes]
     failure: UpstareError | None = None
     texts: list[bytes] = []
     try:
         texts = [source_text(source, child, result) for source, child, result in finished]
     except UpstareError as error:
         failure = error  # if the compiler itself succeeds
-    sources = list(zip([os.path.abspath(s.value) for s in command.c_sources], texts, strict=failure is None))
-    beside = Preparation([(p, t, unit_digest(flags, compiler, t)) for p, t in sources], flags, compiler)
+    sources = list(zip(paths, texts, strict=failure is None))
+    beside.start([(path, text, unit_digest(flags, compiler, text)) for path, text in sources])
     records = [encode(path, flags, compiler, text) for path, text in sources]
     code = compilation.wait()
     if code != 0:

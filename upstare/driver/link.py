@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import gc
 import os
-import shlex
 import signal
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -76,7 +75,7 @@ def link(command: Command, arguments: Sequence[str], compiler: Sequence[str], us
         NotUpdatable: the program holds units but cannot be made updateable.
         UpstareError: a step of ours failed. The output is removed in both cases.
     """
-    gc.set_threshold(100_000, 20, 100)  # much is made here and little thrown away
+    gc.set_threshold(500_000, 20, 100)  # much is made here and little thrown away
     plain = process.start([*compiler, *arguments])
     files = _Files(command, compiler)
     if files.have_units and not (_is_shared(command) or _is_relocatable(command)):
@@ -512,5 +511,7 @@ def _is_relocatable(command: Command) -> bool:
 def _choice(variable: str, allowed: Sequence[str], default: str) -> str:
     value = os.environ.get(variable) or default
     if value not in allowed:
+        import shlex
+
         raise UsageError(f"{variable} is {shlex.quote(value)}; it can be {', '.join(allowed)}")
     return value

@@ -10,6 +10,7 @@ Like the compiler driver this module imports nothing that is slow before there i
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 
     from upstare.model.description import Description
     from upstare.model.unit import Options, Unit
+
+LIMIT = 8
+"""So many times a program is prepared between two links: each time all its units are looked at. Where more change, the
+link does it, which looks at them once."""
 
 _RELEASE = 64  # hex digits of the release's digest, before what is pickled
 
@@ -49,6 +54,7 @@ def remember(units: Sequence[Unit], options: Options, description: Description, 
             pinned[function.unit][function.name] = function.pinned
     program_of = [replace(unit, text=b"") for unit in units], options, list(pinned.values())
     content = release_digest().encode() + pickle.dumps(program_of)
+    cache.forget(_tally(program))
     if cache.read(program) != content:
         cache.put(program, content)
     for unit in units:
@@ -62,34 +68,48 @@ def _key(path: str, flags: Sequence[str], compiler: Sequence[str]) -> str:
     return sha256(b"\0".join(os.fsencode(word) for word in words)).hexdigest()
 
 
+def _tally(program: str) -> str:
+    return sha256(b"prepared\0" + program.encode()).hexdigest()
+
+
 class Preparation:
     """The process beside the compiler; none if there is nothing to do.
 
     Args:
-        sources: path (absolute), text and digest of each unit that is being compiled.
+        paths: of the units that are being compiled (absolute).
         flags: with which the link compiles them again.
         compiler: the command of the real one.
     """
 
-    def __init__(
-        self, sources: Sequence[tuple[str, bytes, str]], flags: Sequence[str], compiler: Sequence[str]
-    ) -> None:
+    def __init__(self, paths: Sequence[str], flags: Sequence[str], compiler: Sequence[str]) -> None:
+        self._flags, self._compiler = tuple(flags), tuple(compiler)
+        self._notes: dict[str, tuple[str, str]] = {}  # by path: the program, and the unit that was in it
         self._pid: int | None = None
         try:
-            cache = Cache()
+            self._cache = Cache()
         except UpstareError:
             return  # the link will say so
+        for path in paths:
+            program, _, digest = (self._cache.read(_key(path, flags, compiler)) or b"").decode().partition(" ")
+            if digest:
+                self._notes[path] = program, digest
+        if self._notes:
+            import upstare.build  # noqa: F401  # takes as long as the preprocessor, which is at work now
+
+    def start(self, sources: Sequence[tuple[str, bytes, str]]) -> None:
+        """Begin, with the path, text and digest of each unit."""
         changed: dict[str, list[tuple[str, bytes, str]]] = {}
         for path, text, digest in sources:
-            program, _, before = (cache.read(_key(path, flags, compiler)) or b"").decode().partition(" ")
-            if before not in ("", digest):
+            program, before = self._notes.get(path, ("", digest))
+            if before != digest:
                 changed.setdefault(program, []).append((path, text, digest))
-        if changed:
+        few = {program: found for program, found in changed.items() if self._cache.count(_tally(program)) <= LIMIT}
+        if few:
             sys.stdout.flush()
             sys.stderr.flush()
             self._pid = os.fork()
             if self._pid == 0:
-                _work(cache, changed, tuple(flags), tuple(compiler))
+                _work(self._cache, few, self._flags, self._compiler)
 
     def wait(self) -> None:
         """It has ended, whatever came of it."""
@@ -113,6 +133,7 @@ def _work(
         null = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):
             os.dup2(null, descriptor)
+        gc.disable()  # it does not live long
         for program, sources in changed.items():
             _prepare(cache, program, sources, flags, compiler)
     finally:

@@ -7,6 +7,7 @@ user sees, byte for byte and in its order.
 from __future__ import annotations
 
 import os
+import signal
 
 from upstare.errors import UpstareError
 
@@ -52,6 +53,15 @@ class Child:
                 continue
             code = os.waitstatus_to_exitcode(status)
             return code if code >= 0 else 128 - code
+
+    def wait_or_end(self) -> int:
+        """As `wait`; if this process is interrupted meanwhile the child is ended, too."""
+        try:
+            return self.wait()
+        except BaseException:
+            os.kill(self.pid, signal.SIGTERM)
+            self.wait()
+            raise
 
 
 def start(
@@ -112,8 +122,7 @@ def check(
         UpstareError: it fails; the message holds what it said.
     """
     child = start(words, feed=feed, capture=True, capture_errors=True, env=env)
-    code = child.wait()
-    return finish(child, code, purpose)
+    return finish(child, child.wait_or_end(), purpose)
 
 
 def finish(child: Child, code: int, purpose: str) -> bytes:

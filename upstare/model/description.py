@@ -17,10 +17,7 @@ import struct
 from dataclasses import dataclass, field
 from typing import Any
 
-import zstandard
-
 from upstare.errors import UpstareError
-from upstare.model.packed import inflate
 
 MAGIC = b"UPSD0001"
 FORMAT = 1
@@ -284,6 +281,8 @@ def from_json(data: bytes) -> Description:
 
 def pack(description: Description, texts: list[bytes]) -> bytes:
     """The container with ``texts[i]`` as the blob of ``description.units[i]``."""
+    import zstandard  # not needed by everybody who imports this
+
     compressor = zstandard.ZstdCompressor(level=3)
     blobs = [compressor.compress(t) for t in texts]
     offset = 0
@@ -299,6 +298,8 @@ def unpack(data: bytes) -> Description:
     if data[:8] != MAGIC:
         raise UpstareError("the version description is damaged or of another UpStare release")
     try:
+        from upstare.model.packed import inflate
+
         (length,) = struct.unpack_from("<I", data, 8)
         description = from_json(inflate(data[12 : 12 + length]))
     except (struct.error, ValueError, TypeError, KeyError, AttributeError, RecursionError, MemoryError) as error:
@@ -308,6 +309,8 @@ def unpack(data: bytes) -> Description:
 
 def unit_text(data: bytes, unit: UnitInfo) -> bytes:
     """The preprocessed text of one unit out of a container."""
+    from upstare.model.packed import inflate
+
     (length,) = struct.unpack_from("<I", data, 8)
     begin = 12 + length + unit.blob[0]
     return inflate(data[begin : begin + unit.blob[1]])

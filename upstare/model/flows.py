@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from upstare.model.description import Message, SharedRecord
-from upstare.model.facts import RECEIVED, SENT, Flow
+from upstare.model.facts import RECEIVED, SENT
 from upstare.model.program import Program
 
 _VECTOR = "f:struct iovec.iov_base"  # writev, readv, sendmsg, recvmsg: it may be either
@@ -36,8 +36,12 @@ class Flows:
         self._out: dict[End, list[_Edge]] = defaultdict(list)
         self._in: dict[End, list[_Edge]] = defaultdict(list)
         for unit, summary in enumerate(program.summaries):
+            names = {name for flow in summary.flows for name in (flow.source, flow.target)}
+            ends = {name: self._end(unit, name) for name in names}
             for flow in summary.flows:
-                self._add(unit, flow)
+                source, target = ends[flow.source], ends[flow.target]
+                self._out[source].append(_Edge(target, flow.file, flow.line))
+                self._in[target].append(_Edge(source, flow.file, flow.line))
 
     def shared_records(self) -> list[SharedRecord]:
         """The records that pointers into shared memory are converted to, with each place where it is mapped."""
@@ -97,11 +101,6 @@ class Flows:
                     seen.add(edge.end)
                     work.append(edge.end)
         return seen
-
-    def _add(self, unit: int, flow: Flow) -> None:
-        source, target = self._end(unit, flow.source), self._end(unit, flow.target)
-        self._out[source].append(_Edge(target, flow.file, flow.line))
-        self._in[target].append(_Edge(source, flow.file, flow.line))
 
     def _end(self, unit: int, name: str) -> End:
         kind, rest = name[0], name[2:]
