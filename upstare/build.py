@@ -21,7 +21,7 @@ from upstare.driver.runtime import JUMPS, include_directory
 from upstare.model.description import FORMAT, Description, Function, Loop, OpaqueCall, UnitInfo, Variable
 from upstare.model.facts import UnitSummary
 from upstare.model.flows import Flows
-from upstare.model.program import Program, function_id, redirect_lists
+from upstare.model.program import Program, function_id, redirect_lists, relative_paths
 from upstare.model.unit import Options, Unit
 from upstare.points.keep import References, keep_source
 from upstare.release import release_digest
@@ -82,12 +82,15 @@ def build_image(
     unit_work = UnitWork(units, work)
     numbers = range(len(units))
     with _workers(unit_work, min(os.cpu_count() or 1, len(units))) as workers:
-        decided = _decide(unit_work, options, workers, report)
-        sources = _sources_digest(units, decided.summaries, decided.merged.names, options)
+        known = [unit_work.known_summary(i) for i in numbers]
+        summaries = _complete(workers, known, [partial(UnitWork.summary, number=i) for i in numbers], report, "reading")
+        sources = _sources_digest(units, summaries, options)
+        image_object = _ImageObject(units[0], build or sources, program, version, work, options)
+        decided = _decide(unit_work, options, summaries, workers)
         made = [unit_work.known_object(i, decided.keys[i]) for i in numbers]
         again = [partial(UnitWork.object, number=i, decisions=d) for i, d in enumerate(decided.decisions)]
         objects = _complete(workers, made, again, report, "transforming")
-    extra = [_image_object(units[0], build or sources, program, version, work, options)]
+    extra = [image_object.path()]
     extra += _kept_object(units[0], [o.references for o in objects], work)
 
     def describe() -> Description:
@@ -177,10 +180,8 @@ def _no_report(stage: str, done: int, total: int) -> None:
     pass
 
 
-def _decide(unit_work: UnitWork, options: Options, workers: _Workers, report: Progress) -> _Decided:
+def _decide(unit_work: UnitWork, options: Options, summaries: list[UnitSummary], workers: _Workers) -> _Decided:
     numbers = range(len(unit_work.units))
-    known = [unit_work.known_summary(i) for i in numbers]
-    summaries = _complete(workers, known, [partial(UnitWork.summary, number=i) for i in numbers], report, "reading")
     while True:
         merged = _merge(unit_work.units, summaries, options)
         decisions = [_decisions(merged, i) for i in numbers]
@@ -229,10 +230,9 @@ def _pin_more(summaries: Sequence[UnitSummary], pinned: Sequence[Mapping[str, st
     return changed
 
 
-def _sources_digest(
-    units: Sequence[Unit], summaries: Sequence[UnitSummary], names: list[str], options: Options
-) -> str:
+def _sources_digest(units: Sequence[Unit], summaries: Sequence[UnitSummary], options: Options) -> str:
     digest = hashlib.sha256(release_digest().encode())
+    names = relative_paths([u.path for u in units])
     for name, unit, summary in sorted(zip(names, units, summaries, strict=True), key=lambda p: p[0]):
         digest.update(json.dumps([name, list(unit.flags), summary.text]).encode())
     digest.update(json.dumps([options.scheme, options.placement, ABI]).encode())
@@ -320,16 +320,22 @@ def _add_variables(result: Description, index: int, summary: UnitSummary, merged
     return symbols
 
 
-def _image_object(unit: Unit, build: str, program: str, version: str, work: Path, options: Options) -> Path:
-    """The object that says what the image is (``upstare_image_self``)."""
-    source, target = work / "upstare_image.c", work / "upstare_image.o"
-    digest = ",".join(f"0x{b:02x}" for b in bytes.fromhex(build))
-    scheme = 0 if options.scheme == "trap" else 1
-    source.write_text(
-        '#include "upstare_abi.h"\n__attribute__((visibility("hidden")))\n'
-        "const struct upstare_image_info upstare_image_self = {\n"
-        f"  {ABI}, {scheme}, {{{digest}}}, {json.dumps(program)}, {json.dumps(version)} }};\n"
-    )
-    command = [*unit.compiler, "-O2", "-fPIC", "-w", f"-I{include_directory()}", "-c", str(source), "-o", str(target)]
-    process.check(command, "compile the image's own object")
-    return target
+class _ImageObject:
+    """The object that says what the image is (``upstare_image_self``), on its way."""
+
+    def __init__(self, unit: Unit, build: str, program: str, version: str, work: Path, options: Options) -> None:
+        source, self._target = work / "upstare_image.c", work / "upstare_image.o"
+        digest = ",".join(f"0x{b:02x}" for b in bytes.fromhex(build))
+        scheme = 0 if options.scheme == "trap" else 1
+        source.write_text(
+            '#include "upstare_abi.h"\n__attribute__((visibility("hidden")))\n'
+            "const struct upstare_image_info upstare_image_self = {\n"
+            f"  {ABI}, {scheme}, {{{digest}}}, {json.dumps(program)}, {json.dumps(version)} }};\n"
+        )
+        words = ["-O2", "-fPIC", "-w", f"-I{include_directory()}", "-c", str(source), "-o", str(self._target)]
+        self._compiler = process.start([*unit.compiler, *words], capture=True, capture_errors=True)
+
+    def path(self) -> Path:
+        """Where it is, when it is there."""
+        process.finish(self._compiler, self._compiler.wait_or_end(), "compile the image's own object")
+        return self._target

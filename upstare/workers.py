@@ -15,7 +15,8 @@ import struct
 import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Generic, NamedTuple, TypeVar
+from functools import partial
+from typing import Any, Generic, NamedTuple, NoReturn, TypeVar
 
 from upstare.errors import UpstareError
 
@@ -76,7 +77,7 @@ class Workers(Generic[Request, Reply]):
         while by_reply:
             for descriptor, _ in poll.poll():
                 worker, positions = by_reply[descriptor]
-                found[positions.popleft()] = self._receive(worker)
+                found[positions.popleft()] = _received(worker)
                 done(len(found))
                 if positions:
                     _send(worker.requests, requests[positions[0]][1])
@@ -103,36 +104,77 @@ class Workers(Generic[Request, Reply]):
             if pid == 0:
                 for descriptor in [requests, replies, *(d for w in self._workers for d in (w.requests, w.replies))]:
                     os.close(descriptor)
-                self._serve(theirs, answers)
+                _as_a_worker(partial(self._serve, theirs, answers))
             os.close(theirs)
             os.close(answers)
             self._workers.append(_Worker(pid, requests, replies))
 
     def _serve(self, requests: int, replies: int) -> None:
-        """The life of a worker."""
-        try:
-            for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-                signal.signal(number, signal.SIG_DFL)
-            while (data := _read(requests)) is not None:
-                try:
-                    reply: tuple[bool, object] = True, self._answer(pickle.loads(data))
-                except Exception as error:
-                    if not isinstance(error, UpstareError):
-                        error.add_note(traceback.format_exc())
-                    reply = False, error
-                _send(replies, reply)
-        finally:
-            os._exit(0)
+        while (data := _read(requests)) is not None:
+            _send(replies, _answered(partial(self._answer, pickle.loads(data))))
 
-    def _receive(self, worker: _Worker) -> Reply:
-        data = _read(worker.replies)
-        if data is None:
-            raise UpstareError("a process of this build ended before its work was done", hint="is there enough memory?")
-        good, reply = pickle.loads(data)
-        if not good:
-            raise reply
-        result: Reply = reply
-        return result
+
+class Beside(Generic[Reply]):
+    """One call, made in a process of its own while this one goes on; where there is one processor, when it is needed.
+
+    Args:
+        call: what is called. What it changes is changed there only.
+    """
+
+    def __init__(self, call: Callable[[], Reply]) -> None:
+        self._call = call
+        self._worker: _Worker | None = None
+        if (os.cpu_count() or 1) > 1:
+            gc.freeze()
+            replies, answers = os.pipe()
+            pid = os.fork()
+            if pid == 0:
+                os.close(replies)
+                _as_a_worker(lambda: _send(answers, _answered(call)))
+            os.close(answers)
+            self._worker = _Worker(pid, -1, replies)
+
+    def result(self) -> Reply:
+        """What it returned, or raised. May be asked once."""
+        if self._worker is None:
+            return self._call()
+        try:
+            result: Reply = _received(self._worker)
+            return result
+        finally:
+            os.close(self._worker.replies)
+            os.waitpid(self._worker.pid, 0)
+
+
+def _as_a_worker(work: Callable[[], None]) -> NoReturn:
+    """The life of a process that was forked for this work."""
+    try:
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
+        work()
+    finally:
+        os._exit(0)
+
+
+def _answered(call: Callable[[], object]) -> tuple[bool, object]:
+    """What a call returned, or False and what it raised."""
+    try:
+        return True, call()
+    except Exception as error:
+        if not isinstance(error, UpstareError):
+            error.add_note(traceback.format_exc())
+        return False, error
+
+
+def _received(worker: _Worker) -> Any:
+    """The answer of a worker; what it raised is raised here."""
+    data = _read(worker.replies)
+    if data is None:
+        raise UpstareError("a process of this build ended before its work was done", hint="is there enough memory?")
+    good, reply = pickle.loads(data)
+    if not good:
+        raise reply
+    return reply
 
 
 def _send(descriptor: int, content: object) -> None:

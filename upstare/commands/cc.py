@@ -26,9 +26,10 @@ def run(arguments: Sequence[str]) -> int:
         from upstare.driver import embed
 
         return embed.compile_sources(command, arguments, compiler)
-    from upstare.driver import link
+    plain = process.start([*compiler, *arguments])
+    from upstare.driver import link  # takes as long as the linker needs
 
-    return link.link(command, arguments, compiler)
+    return link.link(command, compiler, plain)
 
 
 def real_compiler() -> list[str]:

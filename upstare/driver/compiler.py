@@ -62,9 +62,24 @@ def ask(words: Sequence[str]) -> Compiler:
     return _ask(tuple(words))
 
 
+def expect_question(words: Sequence[str]) -> None:
+    """:func:`ask` will be called: the compiler is at work on its answer."""
+    if tuple(words) not in _expected:
+        _expected[tuple(words)] = _question(words)
+
+
+_expected: dict[tuple[str, ...], process.Child] = {}
+
+
+def _question(words: Sequence[str]) -> process.Child:
+    command = [*words, "-dM", "-E", "-x", "c", os.devnull]
+    return process.start(command, capture=True, capture_errors=True)
+
+
 @functools.cache
 def _ask(words: tuple[str, ...]) -> Compiler:
-    text = process.check([*words, "-dM", "-E", "-x", "c", os.devnull], "ask the compiler what it is")
+    child = _expected.pop(words, None) or _question(words)
+    text = process.finish(child, child.wait_or_end(), "ask the compiler what it is")
     macros = {line.split()[1] for line in text.splitlines() if line.startswith(b"#define ")}
     identity = sha256(text).hexdigest()
     return Compiler(clang=b"__clang__" in macros, x86_64=b"__x86_64__" in macros, identity=identity)

@@ -15,13 +15,14 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
 from upstare.driver import args, elf, embed, inputs, options, process, reach, unreachable
 from upstare.driver.args import Command
-from upstare.driver.compiler import ask
+from upstare.driver.compiler import ask, expect_question
 from upstare.driver.inputs import Input, Part
 from upstare.driver.libraries import Libraries
 from upstare.driver.library import describe_library
@@ -30,6 +31,7 @@ from upstare.driver.progress import LinkProgress
 from upstare.driver.runtime import SEGMENT, WRAP_JUMPS, WRAPPED
 from upstare.errors import NotUpdatable, UpstareError, UsageError
 from upstare.model.unit import Options, Unit
+from upstare.workers import Beside
 
 if TYPE_CHECKING:
     from upstare.build import Image
@@ -68,17 +70,23 @@ def makers() -> Makers:
     return Makers(build_image, build_table, pack, runtime_object)
 
 
-def link(command: Command, arguments: Sequence[str], compiler: Sequence[str], use: Makers | None = None) -> int:
+def link(command: Command, compiler: Sequence[str], plain: process.Child, use: Makers | None = None) -> int:
     """Link as the real compiler does; a program that holds units is made updateable. The exit code is the compiler's.
+
+    Args:
+        command: what is linked.
+        compiler: the real one.
+        plain: the real one at work on the command.
+        use: other makers.
 
     Raises:
         NotUpdatable: the program holds units but cannot be made updateable.
         UpstareError: a step of ours failed. The output is removed in both cases.
     """
     gc.set_threshold(500_000, 20, 100)  # much is made here and little thrown away
-    plain = process.start([*compiler, *arguments])
     files = _Files(command, compiler)
     if files.have_units and not (_is_shared(command) or _is_relocatable(command)):
+        expect_question(compiler)
         use = use or makers()
     code = plain.wait()
     output = Path(command.output or "a.out")
@@ -179,11 +187,10 @@ class _Link:
                 image.description.libraries, image.description.unreachable = shared.describe(), unreachable
                 elf.lead_to_entries(program)
                 image.description.build = elf.seal(program, image.description.build)
-                texts = {u.digest: u.text for u in units}
-                description = use.pack(image.description, [texts[u.digest] for u in image.description.units])
+                packed = Beside(partial(self.pack, use, image.description, units))
                 sections = {
                     elf.SECTION_POINTS: use.table(program, image.description),
-                    elf.SECTION_DESCRIPTION: description,
+                    elf.SECTION_DESCRIPTION: packed.result(),
                 }
                 elf.add_sections(program, sections, remove=[elf.SECTION_NOTES, elf.SECTION_UNIT])
                 elf.withhold_segment(program, (elf.SECTION_UPDATE, elf.SECTION_RESUME))
@@ -191,6 +198,11 @@ class _Link:
                     process.check(["strip", "--strip-all", str(program)], f"strip {self.output}")
             remember(units, choices, image.description, self.output)
             progress.report("link", 1, 1)
+
+    def pack(self, use: Makers, description: Description, units: Sequence[Unit]) -> bytes:
+        """The description, with the texts of its units."""
+        texts = {u.digest: u.text for u in units}
+        return use.pack(description, [texts[u.digest] for u in description.units])
 
     def verify_possible(self) -> None:
         """Raises NotUpdatable for programs that cannot be."""

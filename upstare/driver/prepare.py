@@ -150,12 +150,14 @@ def _prepare(
     import pickle
 
     from upstare.build import prepare_units
+    from upstare.driver.compiler import expect_question
     from upstare.model.unit import Unit
     from upstare.release import release_digest
 
     noted = cache.read(program) or b""
     if noted[:_RELEASE] != release_digest().encode():
         return
+    expect_question(compiler)
     units, options, pinned = pickle.loads(noted[_RELEASE:])
     new = {path: Unit(path, text, flags, compiler, digest) for path, text, digest in sources}
     same = (flags, compiler)

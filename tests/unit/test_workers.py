@@ -1,0 +1,48 @@
+"""One call in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from upstare.errors import NotUpdatable, UpstareError
+from upstare.workers import Beside
+
+
+@pytest.fixture(params=[1, 2], autouse=True)
+def processors(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(os, "cpu_count", lambda: request.param)
+    count: int = request.param
+    return count
+
+
+def test_the_result_comes_back_and_nothing_else(processors: int) -> None:
+    changed: list[int] = []
+
+    def call() -> tuple[int, bytes]:
+        changed.append(1)
+        return os.getpid(), bytes(1 << 20)
+
+    pid, content = Beside(call).result()
+    assert content == bytes(1 << 20)
+    assert (pid == os.getpid(), changed == [1]) == (processors == 1, processors == 1)
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_what_it_raises_is_raised_here() -> None:
+    def refuse() -> None:
+        raise NotUpdatable("this cannot be", hint="do that")
+
+    with pytest.raises(NotUpdatable, match="this cannot be") as raised:
+        Beside(refuse).result()
+    assert raised.value.hint == "do that"
+
+
+def test_an_end_before_the_answer_is_an_error(processors: int) -> None:
+    if processors == 1:
+        pytest.skip("it is no process of its own")
+    with pytest.raises(UpstareError, match="ended before its work was done"):
+        Beside(lambda: os.kill(os.getpid(), signal.SIGKILL)).result()
