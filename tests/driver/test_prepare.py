@@ -19,6 +19,8 @@ from upstare.model.description import Description, UnitInfo
 from upstare.model.unit import Options, Unit
 from upstare.units import UnitWork
 
+pytestmark = pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="nothing is prepared with one processor")
+
 UPSTARE_CC = [sys.executable, "-m", "upstare", "cc"]
 SERVE = """#include <unistd.h>
 int depth;
@@ -109,8 +111,8 @@ def test_a_wrong_guess_is_not_used(build: Build) -> None:
     build.place.write("serve.c", SERVE.replace("depth +=", "depth -="))
     build.place.write("helper.c", BLOCKS)
     assert len(build.compile("serve.c")) == 1, "as if its call of helper() could not block"
-    build.compile("helper.c")
-    assert len(build.link()) == 1, "that it can is known now"
+    helper = build.compile("helper.c")  # prepared, too, if there are processors enough
+    assert len(build.link()) == 2 - len(helper), "that it can is known now"
     assert (build.place / "program").read_bytes() == build.cold()
 
 
@@ -164,8 +166,9 @@ exec {shutil.which("cc")} "$@"
 def test_where_much_changes_the_link_does_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UPSTARE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(prepare, "_work", lambda *_: os._exit(0))
+    monkeypatch.setattr(os, "cpu_count", lambda: 7)
     described = Description(1, 1, "", "program", "1", "trap", "default", [])
-    linked = [Unit(f"/{i}.c", b"", ("-O2",), ("cc",), "old") for i in range(prepare.LIMIT + 2)]
+    linked = [Unit(f"/{i}.c", b"", ("-O2",), ("cc",), "old") for i in range(5)]
     described.units = [UnitInfo(f"{i}.c", u.path, [], [], u.digest) for i, u in enumerate(linked)]
 
     def started() -> int:
@@ -179,7 +182,16 @@ def test_where_much_changes_the_link_does_it(tmp_path: Path, monkeypatch: pytest
 
     for _ in range(2):
         prepare.remember(linked, Options(), described, tmp_path / "program")
-        assert [started(), started()] == [prepare.LIMIT, 0]
+        assert [started(), started()] == [3, 0]
+
+
+def test_a_link_that_cannot_be_noted_is_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UPSTARE_CACHE", "/dev/null/x")
+    described = Description(1, 1, "", "program", "1", "trap", "default", [])
+    described.units = [UnitInfo("a.c", "/a.c", [], [], "")]
+    prepare.remember([unit(b"int x;")], Options(), described, tmp_path / "program")
+    with pytest.raises(UpstareError):
+        Cache()
 
 
 def test_a_preparation_that_fails_says_nothing(build: Build) -> None:

@@ -28,44 +28,44 @@ if TYPE_CHECKING:
     from upstare.model.description import Description
     from upstare.model.unit import Options, Unit
 
-LIMIT = 8
-"""So many times a program is prepared between two links: each time all its units are looked at. Where more change, the
-link does it, which looks at them once."""
-
 _RELEASE = 64  # hex digits of the release's digest, before what is pickled
 
 
 def remember(units: Sequence[Unit], options: Options, description: Description, output: Path) -> None:
-    """The program at ``output`` was linked of these units: each of them leads to all.
-
-    Raises:
-        UpstareError: the cache cannot be written.
-    """
+    """The program at ``output`` was linked of these units: each of them leads to all. If it cannot be noted nothing is
+    lost but time."""
     import pickle
     from dataclasses import replace
 
     from upstare.release import release_digest
 
-    cache = Cache()
     program = sha256(b"program\0" + os.fsencode(os.path.abspath(output))).hexdigest()
     pinned: dict[str, dict[str, str]] = {unit.path: {} for unit in description.units}
     for function in description.functions:
         if function.pinned is not None:
             pinned[function.unit][function.name] = function.pinned
     program_of = [replace(unit, text=b"") for unit in units], options, list(pinned.values())
-    content = release_digest().encode() + pickle.dumps(program_of)
-    cache.forget(_tally(program))
-    if cache.read(program) != content:
-        cache.put(program, content)
-    for unit in units:
-        key, note = _key(unit.path, unit.flags, unit.compiler), f"{program} {unit.digest}".encode()
-        if cache.read(key) != note:
-            cache.put(key, note)
+    notes = {program: release_digest().encode() + pickle.dumps(program_of)}
+    notes |= {_key(u.path, u.flags, u.compiler): f"{program} {u.digest}".encode() for u in units}
+    try:
+        cache = Cache()
+        cache.forget(_tally(program))
+        for key, note in notes.items():
+            if cache.read(key) != note:
+                cache.put(key, note)
+    except UpstareError:
+        pass
 
 
 def _key(path: str, flags: Sequence[str], compiler: Sequence[str]) -> str:
     words = ["linked", path, *flags, "", *compiler]
     return sha256(b"\0".join(os.fsencode(word) for word in words)).hexdigest()
+
+
+def limit() -> int:
+    """So many times a program is prepared between two links. Each time its units are all looked at, which pays while a
+    processor is idle beside each compiler; where more units change the link works on all of them at once."""
+    return (os.cpu_count() or 1) // 2
 
 
 def _tally(program: str) -> str:
@@ -103,7 +103,7 @@ class Preparation:
             program, before = self._notes.get(path, ("", digest))
             if before != digest:
                 changed.setdefault(program, []).append((path, text, digest))
-        few = {program: found for program, found in changed.items() if self._cache.count(_tally(program)) <= LIMIT}
+        few = {program: found for program, found in changed.items() if self._cache.count(_tally(program)) <= limit()}
         if few:
             sys.stdout.flush()
             sys.stderr.flush()
