@@ -5,15 +5,12 @@
  * main; whatever constructors did before that was not updateable.
  */
 #define _GNU_SOURCE
-#include <link.h>
-
 #include "runtime.h"
 
 typedef int main_function(int, char **, char **);
 
 extern const char __start_upstare_rt[] __attribute__((weak, visibility("hidden")));
 extern const char __stop_upstare_rt[] __attribute__((weak, visibility("hidden")));
-extern const struct upstare_image_info upstare_image_self __attribute__((weak, visibility("hidden")));
 
 _Static_assert(offsetof(struct ups_thread, unrolling) == 0, "arch/x86_64/stack.S");
 _Static_assert(offsetof(struct ups_thread, scratch_high) == 8, "arch/x86_64/stack.S");
@@ -27,34 +24,13 @@ bool ups_in_runtime(uintptr_t address) {
   return (address >= (uintptr_t)__start_upstare_rt && address < (uintptr_t)__stop_upstare_rt) || ups_in_update(address);
 }
 
-const struct upstare_image_info *ups_self_info(void) {
-  static const struct upstare_image_info unknown = {.abi = UPSTARE_ABI, .program = "?", .version = "?"};
-  const struct upstare_image_info *info = &upstare_image_self;
-  __asm__("" : "+r"(info)); /* the compiler must not know that an object has an address */
-  return info ? info : &unknown;
-}
-
-static int note_executable(struct dl_phdr_info *info, size_t size, void *argument) {
-  (void)size;
-  ((struct ups_image *)argument)->bias = info->dlpi_addr;
-  return 1; /* the first one is the executable */
-}
-
-static void note_image(void) {
-  static struct ups_image executable;
-  executable.info = ups_self_info();
-  executable.has_run = true;
-  dl_iterate_phdr(note_executable, &executable);
-  atomic_store(&ups_images[0], &executable);
-  atomic_store(&ups_images_count, 1);
-  atomic_store(&ups_current, &executable);
-}
+const char *ups_preloaded;
 
 /* Failure here means that this process cannot be updated; it runs all the same. */
 static void start_runtime(void) {
   if (ups_threads_init() != 0) return;
-  note_image();
   if (ups_wake_init() != 0) return;
+  ups_preloaded = getenv("LD_PRELOAD");
   const char *storm = getenv("UPSTARE_STORM");
   if (storm != NULL && ups_wake()) ups_storm_start(storm);
 }
@@ -64,7 +40,7 @@ static int runtime_main(int argc, char **argv, char **environment) {
   start_runtime();
   errno = error;
   if (ups_self == NULL) return program_main(argc, argv, environment);
-  ups_gate(ups_self);
+  ups_thread_runs(ups_self);
   return (int)ups_base_call(ups_self, (void *)(uintptr_t)program_main, (uintptr_t)argc, (uintptr_t)argv,
                             (uintptr_t)environment);
 }

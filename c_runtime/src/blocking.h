@@ -11,6 +11,8 @@
  *     PC == ups_cp_end, result -EINTR           the wait was interrupted
  *     PC == ups_cp_end, any other result        the call is complete; a transfer may have been cut short
  *
+ * (and the same for ups_first_begin and ups_first_end, where calls are issued that nobody has described yet.)
+ *
  * In the first two cases a handler sends the thread to ups_cp_stop (the region returns UPS_CP_STOPPED); in the third it
  * only leaves a note. What to do then is decided by the wrapper, outside of any handler.
  */
@@ -60,8 +62,8 @@ const char *ups_blocking_name(uint64_t function);
 
 /* ---- For the core: the program's signals --------------------------------------------------------------------------- */
 
-/* A SIGTRAP that is none of ours: does what the program's disposition says (may end the process). handler. */
-void ups_signals_trap(int signal, siginfo_t *info, void *context);
+/* A handler of the program's has run in the region, before the system call or where it would be restarted. handler. */
+void ups_signals_restarted(void *context);
 
 /* Removes the signals that are never blocked in transformed code (SIGTRAP, UPS_SIGNAL). any. */
 void ups_signals_filter(sigset_t *set);

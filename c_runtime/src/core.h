@@ -24,9 +24,10 @@ struct ups_extent {
 };
 size_t ups_map_list(struct ups_extent *list, size_t room);
 
-/* Around fork. In PREPARE all signals are blocked already. */
-enum ups_fork { UPS_FORK_PREPARE, UPS_FORK_PARENT, UPS_FORK_CHILD };
-void ups_memory_fork(enum ups_fork when);
+/* Around fork: before, all signals blocked; after, in the parent; and in any child. */
+void ups_memory_hold(void);
+void ups_memory_let_go(void);
+void ups_memory_child(void);
 
 /* A lock for a few instructions. Whoever takes it has all signals blocked. any. */
 struct ups_lock {
@@ -64,26 +65,27 @@ bool ups_in_runtime(uintptr_t address);
 
 /* ---- wake.c: what stays awake for an update ---------------------------------------------------------------------------- */
 
-int ups_wake_init(void); /* once, by main's thread: the handlers of the two signals */
+int ups_wake_init(void); /* once, by main's thread: the handler of the reserved signal */
+void ups_wake_child(void); /* after fork, in the child */
 bool ups_wake(void);     /* makes the code in update/ and the resume clones text; false: that is forbidden. any. */
-bool ups_awake(void);    /* it is. any. */
+extern _Atomic(uint32_t) ups_is_awake; /* cp.S reads it, too */
+__attribute__((always_inline)) static inline bool ups_awake(void) { return atomic_load_explicit(&ups_is_awake, memory_order_relaxed) != 0; } /* any. */
 bool ups_in_update(uintptr_t address);
-
-/* The socket of the coordinator with this number, or -1; bytes to it; one message, and good-bye. any. */
-int ups_call_coordinator(uint64_t nonce);
-bool ups_send_all(int fd, const void *bytes, size_t count);
-void ups_say(uint64_t nonce, const char *begin, const char *end);
 
 /* ---- threads.c: the registry ---------------------------------------------------------------------------------------- */
 
 extern _Atomic(struct ups_thread *) ups_threads; /* all records, FREE ones included; only ever grows. any. */
 
 int ups_threads_init(void); /* once, by main's thread; registers it. */
+void ups_thread_runs(struct ups_thread *self); /* before the thread runs anything of the user's. Own thread. */
 struct ups_thread *ups_thread_find(int tid); /* any. */
 unsigned ups_threads_count(void);            /* those that live. any. */
 
 /* The thread's own runtime stack exists after this returned true. Own thread, all signals blocked. */
 bool ups_thread_scratch(struct ups_thread *self);
+
+/* What a thread has of an update goes with it: its stacks, its frames. Own thread, all signals blocked. */
+void ups_thread_leave(struct ups_thread *self);
 
 /* Is this the thread of the record (and not a vfork child or a bare clone with its memory)? Own thread. */
 bool ups_thread_is_self(const struct ups_thread *self);
@@ -131,10 +133,6 @@ struct ups_entry_point ups_rebuild(struct ups_thread *self);
 
 /* The instruction before the one at which `context` goes on is a breakpoint. False: it is none of ours. handler. */
 bool ups_point_trapped(ucontext_t *context, int error);
-
-/* The rest of ups_blocking_point and ups_blocking_stop. */
-bool ups_point_at_call(struct ups_thread *self);
-bool ups_point_at_stop(struct ups_thread *self);
 
 /* Makes the points of an image trap, or not. The number that could not be written. agent, or main's thread at start. */
 uint32_t ups_points_arm(struct ups_image *image, bool on);
@@ -218,9 +216,20 @@ bool ups_attempt_due(struct ups_thread *self, uintptr_t sp);     /* is it time f
 void ups_attempt_failed(struct ups_thread *self, uintptr_t sp, enum ups_want want); /* the walk found a culprit. Own thread. */
 
 void ups_wait_rebuild(struct ups_thread *self); /* at the base: until it is told to rebuild. Own thread. */
-void ups_gate(struct ups_thread *self);        /* before the thread runs anything of the user's. */
+void ups_gate(struct ups_thread *self);        /* while there is a stop, the thread does not run. */
 void ups_stop_child(void);                     /* after fork, in the child */
 void ups_changed(void);                        /* a thread changed its state. any. */
+
+/* ---- update/word.c ------------------------------------------------------------------------------------------------------------ */
+
+/* The socket of the coordinator with this number, or -1; bytes to it; one message, and good-bye. any. */
+int ups_call_coordinator(uint64_t nonce);
+bool ups_send_all(int fd, const void *bytes, size_t count);
+void ups_say(uint64_t nonce, const char *begin, const char *end);
+
+/* ---- update/woken.c ----------------------------------------------------------------------------------------------------------- */
+
+void ups_woken(void); /* what there is to do once, when the runtime wakes. All signals blocked. */
 
 /* ---- update/storm.c ----------------------------------------------------------------------------------------------------------- */
 
@@ -236,7 +245,7 @@ struct ups_signalled {
   ucontext_t *context;
   uint64_t nonce; /* of a coordinator that asks for an agent; 0: sent by ourselves */
 };
-int ups_attend(void *attention, void *b, void *c); /* the reserved signal came. handler. */
+void ups_attended(struct ups_signalled *signalled); /* the reserved signal came. handler. */
 
 void ups_agent_start(void); /* creates the agent if one is wanted and this is a safe place. All signals blocked. */
 bool ups_agent_wanted(void);

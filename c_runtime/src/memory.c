@@ -186,11 +186,8 @@ void ups_arena_reset(struct ups_chunk **arena) {
   *arena = chunk;
 }
 
-void ups_memory_fork(enum ups_fork when) {
-  if (when == UPS_FORK_PREPARE)
-    ups_lock(&maps_lock);
-  else if (when == UPS_FORK_PARENT)
-    ups_unlock(&maps_lock);
-  else
-    atomic_store_explicit(&maps_lock.word, 0, memory_order_release);
-}
+void ups_memory_hold(void) { ups_lock(&maps_lock); }
+
+void ups_memory_let_go(void) { ups_unlock(&maps_lock); }
+
+void ups_memory_child(void) { atomic_store_explicit(&maps_lock.word, 0, memory_order_release); }

@@ -36,6 +36,9 @@
 /* What generated code and users reach; everything else in the runtime is hidden (-fvisibility=hidden). */
 #define UPS_PUBLIC __attribute__((visibility("default")))
 
+/* Sleeps until an update, as what is in update/ does. */
+#define UPS_ASLEEP __attribute__((noinline, section("upstare_update")))
+
 #define UPS_SIGNAL 63 /* the reserved signal: SIGRTMAX - 1. Never blocked in transformed code; nor is SIGTRAP. */
 
 /* Frames of the runtime itself (blocking calls) have function ids below this, the same in every version. */
@@ -130,10 +133,18 @@ struct ups_thread {
   _Atomic(uint32_t) attention;
   bool owes_stop; /* a call that could not be stopped in goes on; attention is called again when it has ended. Own thread */
 
-  _Atomic(uint32_t) state;    /* enum ups_state */
+  _Atomic(uint32_t) state; /* enum ups_state */
+  struct ups_thread *next; /* in the registry; set once */
+
+  /* Memory that stays with the record: frames (emptied when the next unrolling begins), and the last walk. */
+  struct ups_chunk *arena;
+  struct ups_position *positions;
+  struct ups_return *returns; /* the return addresses that returns.c can take */
+  uint32_t room_positions, room_returns;
+
+  /* From here on all is zero in a new thread (take in threads.c). */
   _Atomic(uint32_t) decision; /* enum ups_decision; see ups_stop.round */
   _Atomic(int) tid;
-  struct ups_thread *next; /* in the registry; set once */
 
   /* Start. */
   bool is_main;
@@ -148,16 +159,12 @@ struct ups_thread {
   struct ups_frame *outermost, *innermost, *cursor;
   struct ups_frame *mapped; /* by the agent: the new frames, outermost first, before they take the others' place */
   struct ups_frame *partial; /* of a point in several chunks, while the stack comes down */
-  struct ups_chunk *arena;   /* frames; emptied when the next unrolling begins */
   sigset_t mask;             /* of the program, while all signals are blocked */
   stack_t alternate;         /* the program's alternate signal stack, meanwhile */
   int error;                 /* errno of the program, meanwhile */
 
   /* The last walk of this stack. Own thread, or the agent while state is PARKED. Innermost first. */
-  struct ups_position *positions;
-  uint32_t n_positions, room_positions;
-  struct ups_return *returns;  /* the return addresses that returns.c can take */
-  uint32_t n_returns, room_returns, next_return;
+  uint32_t n_positions, n_returns, next_return;
   uint32_t old_frames;         /* those that are not of the current version */
   uintptr_t walk_sp;           /* stack pointer where the walk began */
   size_t walk_bytes;           /* memory that the frames will need */
@@ -209,8 +216,10 @@ bool ups_blocking_stop(void);
  * ups_blocking_point or ups_blocking_stop returned true. */
 unsigned char *ups_frame_push(uint64_t function, uint32_t point, uint32_t size);
 
-/* The other direction (what the core calls when it meets a blocking call or a SIGTRAP that is not ours) is blocking.h:
- * ups_blocking_classify, ups_blocking_set_stop, ups_blocking_resume, ups_blocking_name, ups_signals_trap. */
+/* The other direction (what the core calls when it meets a blocking call) is blocking.h: ups_blocking_classify,
+ * ups_blocking_set_stop, ups_blocking_resume, ups_blocking_name. */
+
+extern const char *ups_preloaded __attribute__((visibility("hidden"))); /* LD_PRELOAD when the process began; may be null */
 
 #include "core.h" /* the parts of the core */
 #include "images.h"

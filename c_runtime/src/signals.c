@@ -5,15 +5,15 @@
  * program gives. Whether it asked for SIGTRAP to be blocked is remembered for each thread, so that it reads back what
  * it set; the reserved signal behaves like the two that libc reserves for itself, which cannot be blocked.
  *
- * Handlers. A handler of the program's is called by on_signal, which counts the handlers that have run in the thread
+ * Handlers. A handler of the program's is called by ups_on_signal, which counts the handlers that have run in the thread
  * and, if the signal came in the restartable region, sends the thread out of it: so a call that is issued again after a
  * stop can tell that a handler has run since the program made it, and answers EINTR where the kernel would have.
  * Dispositions are still the kernel's; only the handler and the mask that the program gave are kept here. Handlers that
  * a library installs are not counted and otherwise work as ever.
  *
- * SIGTRAP. The disposition is the runtime's; the program's own is kept here and honoured for traps that are not ours.
+ * SIGTRAP is like any other as long as the runtime sleeps; see update/trap.c.
  */
-#include "runtime.h"
+#include "signals.h"
 
 #include "blocking.h"
 
@@ -110,29 +110,22 @@ int upstare_sigsetmask(int mask) { return change_low(SIG_SETMASK, mask); }
 
 /* ---- Handlers ---------------------------------------------------------------------------------------------------------- */
 
-typedef void action_function(int, siginfo_t *, void *);
+struct ups_action ups_actions[_NSIG];
 
-/* What the program asked for, of those signals that have (or had) a handler of its. A signal that comes while another
- * thread changes its action meets the old or the new handler, as ever. */
-static struct {
-  _Atomic(action_function *) function;
-  _Atomic(uint64_t) mask;
-  _Atomic(int) flags;
-} actions[_NSIG];
-
-static void count(int flags, void *context) {
+void ups_action_runs(int flags, void *context) {
   ups_handlers_run.any++;
   if (!(flags & SA_RESTART))
     ups_handlers_run.interrupting++;
-  /* What the kernel has interrupted, it has interrupted for good; what it would restart, we look at first. */
-  if (ups_blocking_classify(context) == UPS_PLACE_BEFORE)
-    ups_blocking_set_stop(context);
+  /* What the kernel has interrupted, it has interrupted for good; what it would restart, we look at first: something may
+   * be wanted of the thread meanwhile. */
+  if (ups_awake())
+    ups_signals_restarted(context);
 }
 
 /* Calls the program's handler. */
-static void on_signal(int number, siginfo_t *information, void *context) {
-  action_function *function = atomic_load_explicit(&actions[number].function, memory_order_acquire);
-  count(atomic_load_explicit(&actions[number].flags, memory_order_relaxed), context);
+void ups_on_signal(int number, siginfo_t *information, void *context) {
+  ups_action_function *function = atomic_load_explicit(&ups_actions[number].function, memory_order_acquire);
+  ups_action_runs(atomic_load_explicit(&ups_actions[number].flags, memory_order_relaxed), context);
   if (function)
     function(number, information, context);
 }
@@ -141,29 +134,10 @@ static bool is_function(const struct sigaction *action) {
   return action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN;
 }
 
-static uint64_t mask_of(const sigset_t *set) {
-  uint64_t mask;
-  memcpy(&mask, set, sizeof mask);
-  return mask;
-}
-
-static void remember(int number, const struct sigaction *action) {
-  atomic_store(&actions[number].mask, mask_of(&action->sa_mask));
-  atomic_store(&actions[number].flags, action->sa_flags);
-  atomic_store(&actions[number].function, (action_function *)action->sa_sigaction);
-}
-
-/* SIGTRAP: nothing but what the program believes. */
-static int virtual_trap(const struct sigaction *new, struct sigaction *old) {
-  struct sigaction was = {.sa_flags = atomic_load(&actions[SIGTRAP].flags)};
-  uint64_t mask = atomic_load(&actions[SIGTRAP].mask);
-  was.sa_sigaction = atomic_load(&actions[SIGTRAP].function); /* null is SIG_DFL */
-  memcpy(&was.sa_mask, &mask, sizeof mask);
-  if (new)
-    remember(SIGTRAP, new);
-  if (old)
-    *old = was;
-  return 0;
+void ups_action_remember(int number, const struct sigaction *action) {
+  atomic_store(&ups_actions[number].mask, ups_mask_of(&action->sa_mask));
+  atomic_store(&ups_actions[number].flags, action->sa_flags);
+  atomic_store(&ups_actions[number].function, (ups_action_function *)action->sa_sigaction);
 }
 
 int upstare_sigaction(int number, const struct sigaction *restrict new, struct sigaction *restrict old) {
@@ -171,25 +145,27 @@ int upstare_sigaction(int number, const struct sigaction *restrict new, struct s
     errno = EINVAL;
     return -1;
   }
-  if (number == SIGTRAP)
-    return virtual_trap(new, old);
+  if (number == SIGTRAP && ups_awake())
+    return ups_trap_action(new, old);
 
-  action_function *function = atomic_load(&actions[number].function);
-  uint64_t mask = atomic_load(&actions[number].mask);
+  ups_action_function *function = atomic_load(&ups_actions[number].function);
+  uint64_t mask = atomic_load(&ups_actions[number].mask);
   struct sigaction given, was;
   if (new) {
     given = *new;
     ups_signals_filter(&given.sa_mask);
     if (is_function(new)) {
-      given.sa_sigaction = on_signal;
-      remember(number, new);
+      given.sa_sigaction = ups_on_signal;
+      ups_action_remember(number, new);
     }
   }
   if (sigaction(number, new ? &given : NULL, &was))
     return -1;
+  if (number == SIGTRAP && ups_awake())
+    ups_trap_install(); /* it has become the runtime's in between */
   if (old) {
     *old = was;
-    if (was.sa_sigaction == on_signal) {
+    if (was.sa_sigaction == ups_on_signal) {
       old->sa_sigaction = function;
       memcpy(&old->sa_mask, &mask, sizeof mask);
     }
@@ -243,43 +219,4 @@ __sighandler_t upstare_sigset(int number, __sighandler_t handler) {
       upstare_sigprocmask(hold ? SIG_BLOCK : SIG_UNBLOCK, &set, &before))
     return SIG_ERR;
   return sigismember(&before, number) ? SIG_HOLD : old.sa_handler;
-}
-
-/* ---- SIGTRAP ------------------------------------------------------------------------------------------------------------ */
-
-/* The process ends of the signal, as if the runtime were not there. */
-static void die_of_trap(void) {
-  struct sigaction action = {.sa_handler = SIG_DFL};
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGTRAP);
-  sigaction(SIGTRAP, &action, NULL);
-  pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-  syscall(SYS_tgkill, getpid(), ups_gettid(), SIGTRAP);
-}
-
-void ups_signals_trap(int number, siginfo_t *information, void *context) {
-  action_function *function = atomic_load(&actions[SIGTRAP].function);
-  int flags = atomic_load(&actions[SIGTRAP].flags);
-  bool sent = information->si_code <= 0; /* by a process, not by an instruction */
-  bool ignored = (uintptr_t)function == (uintptr_t)SIG_IGN;
-  if (ignored && sent)
-    return;
-  if (!function || ignored) {
-    die_of_trap();
-    return;
-  }
-  if (flags & SA_RESETHAND)
-    atomic_store(&actions[SIGTRAP].function, NULL);
-  /* The kernel gave the runtime's handler a full mask; the program's has its own. */
-  const ucontext_t *machine = context;
-  uint64_t mask = atomic_load(&actions[SIGTRAP].mask) | mask_of(&machine->uc_sigmask);
-  sigset_t set, before;
-  sigemptyset(&set);
-  mask = ups_mask_filter(mask);
-  memcpy(&set, &mask, sizeof mask);
-  count(flags, context);
-  pthread_sigmask(SIG_SETMASK, &set, &before);
-  function(number, information, context);
-  pthread_sigmask(SIG_SETMASK, &before, NULL);
 }

@@ -1,8 +1,8 @@
 /*
  * The registry of the program's threads.
  *
- * Records are never given back, only used again, so the list can be read without a lock, in handlers too. `add_lock`
- * protects its growth; a record is taken by the one who moves its state from FREE to STARTING.
+ * Records are never given back, only used again, so the list can be read without a lock, in handlers too, and grows
+ * without one. A record is taken by the one who moves its state from FREE to STARTING.
  */
 #define _GNU_SOURCE
 #include <sys/mman.h>
@@ -17,10 +17,10 @@
 _Atomic(struct ups_thread *) ups_threads;
 
 static struct ups_thread main_thread;
-static struct ups_lock add_lock;
 static pthread_key_t exit_key;
 static bool ready;
 static sigset_t fork_mask;
+static bool held; /* around the fork that is under way */
 static uint32_t *same_process; /* 1; the kernel makes it 0 in a process that begins as a copy of ours. May be null */
 
 static struct ups_thread *take_free(void) {
@@ -33,52 +33,38 @@ static struct ups_thread *take_free(void) {
   return NULL;
 }
 
-/* The list grows. All signals blocked, add_lock held. */
+/* The list grows. */
 static struct ups_thread *take_new(void) {
-  struct ups_thread *block = ups_map(RECORDS * sizeof *block);
-  if (block == NULL) return NULL;
+  struct ups_thread *block =
+      mmap(NULL, RECORDS * sizeof *block, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (block == MAP_FAILED) return NULL;
   atomic_store_explicit(&block[0].state, UPS_STARTING, memory_order_relaxed);
-  block[RECORDS - 1].next = atomic_load_explicit(&ups_threads, memory_order_relaxed);
   for (int i = 0; i < RECORDS - 1; i++) block[i].next = &block[i + 1];
-  atomic_store(&ups_threads, block); /* publishes the records; readers load with seq_cst */
+  struct ups_thread *others = atomic_load(&ups_threads);
+  do
+    block[RECORDS - 1].next = others;
+  while (!atomic_compare_exchange_weak(&ups_threads, &others, block)); /* publishes the records */
   return block;
 }
 
 static struct ups_thread *take(void) {
   struct ups_thread *self = take_free();
-  if (self == NULL) {
-    sigset_t mask;
-    ups_signals_block(&mask);
-    ups_lock(&add_lock);
-    self = take_free();
-    if (self == NULL) self = take_new();
-    ups_unlock(&add_lock);
-    ups_signals_restore(&mask);
-  }
+  if (self == NULL) self = take_new();
   if (self == NULL) return NULL;
   atomic_store(&self->unrolling, 0);
   atomic_store(&self->attention, 0);
   self->owes_stop = false;
-  atomic_store(&self->decision, UPS_WAIT);
-  atomic_store(&self->tid, 0);
-  atomic_store(&self->reported, 1);
-  atomic_store(&self->blocker, 0);
-  atomic_store(&self->blocker_caller, 0);
   self->storming = 0;
   self->base_sp = 0;
-  self->destructor_rounds = 0;
-  self->outermost = self->innermost = self->cursor = self->partial = NULL;
-  self->n_positions = 0;
-  self->blocker_sp = 0;
-  self->skips = self->backoff = 0;
-  self->storm_count = 0;
-  memset(self->regions, 0, sizeof self->regions);
+  size_t kept = offsetof(struct ups_thread, decision);
+  memset((char *)self + kept, 0, sizeof *self - kept);
+  atomic_store(&self->reported, 1);
   return self;
 }
 
 static void give_back(struct ups_thread *self) {
-  atomic_store(&self->state, UPS_FREE);
-  ups_changed(); /* a stop may have been waiting for this thread */
+  atomic_store(&self->state, UPS_FREE); /* before we look: whoever wakes the runtime from now on sees it */
+  if (ups_awake()) ups_changed(); /* a stop may have been waiting for this thread */
 }
 
 struct ups_thread *ups_thread_find(int tid) {
@@ -104,8 +90,8 @@ bool ups_thread_scratch(struct ups_thread *self) {
 }
 
 static void begin_process(void) {
-  ups_memory_fork(UPS_FORK_CHILD);
-  atomic_store(&add_lock.word, 0);
+  ups_memory_child();
+  ups_wake_child();
   for (struct ups_thread *t = atomic_load(&ups_threads); t != NULL; t = t->next) {
     if (t == ups_self) continue;
     atomic_store(&t->state, UPS_FREE);
@@ -115,8 +101,10 @@ static void begin_process(void) {
     atomic_store(&ups_self->attention, 0);
   }
   if (same_process != NULL) *same_process = 1;
-  ups_stop_child();
-  if (ups_awake()) ups_agent_child();
+  if (ups_awake()) {
+    ups_stop_child();
+    ups_agent_child();
+  }
 }
 
 /* A process that was made by the system call alone (clone with new name spaces, for one) finds out here that it is one:
@@ -141,10 +129,19 @@ static void thread_end(void *argument) {
   sigset_t mask;
   ups_signals_block(&mask); /* a handler of ours must not find a record that is somebody else's by now */
   ups_self = NULL;
-  if (ups_awake()) ups_regions_release(self);
-  ups_arena_reset(&self->arena);
+  if (ups_awake()) ups_thread_leave(self);
   give_back(self);
   ups_signals_restore(&mask);
+}
+
+UPS_ASLEEP void ups_thread_leave(struct ups_thread *self) {
+  ups_regions_release(self);
+  ups_arena_reset(&self->arena);
+}
+
+void ups_thread_runs(struct ups_thread *self) {
+  atomic_store(&self->state, UPS_RUNNING); /* before we look, as above */
+  if (ups_awake()) ups_gate(self);
 }
 
 /* Where the stack of a thread ends, from below: glibc puts the thread's control block at the top of the block that it
@@ -186,7 +183,7 @@ static void *thread_start(void *argument) {
     give_back(self);
     return start(start_argument);
   }
-  ups_gate(self);
+  ups_thread_runs(self);
   return (void *)ups_base_call(self, (void *)(uintptr_t)start, (uintptr_t)start_argument, 0, 0);
 }
 
@@ -220,26 +217,33 @@ UPS_PUBLIC int upstare_pthread_create(pthread_t *thread, const pthread_attr_t *a
   return error;
 }
 
-/* Only the thread that forked lives on in the child. */
-static void fork_prepare(void) {
+/* Only the thread that forked lives on in the child. While the runtime sleeps nothing can be half done that matters to it. */
+static UPS_ASLEEP void hold(void) {
   sigset_t mask;
   ups_signals_block(&mask);
-  ups_lock(&add_lock);
-  ups_memory_fork(UPS_FORK_PREPARE);
+  ups_memory_hold();
   fork_mask = mask; /* glibc runs these handlers one fork at a time */
 }
 
-static void fork_parent(void) {
+static UPS_ASLEEP void let_go(void) {
   sigset_t mask = fork_mask;
-  ups_memory_fork(UPS_FORK_PARENT);
-  ups_unlock(&add_lock);
+  ups_memory_let_go();
   ups_signals_restore(&mask);
+}
+
+static void fork_prepare(void) {
+  held = ups_awake();
+  if (held) hold();
+}
+
+static void fork_parent(void) {
+  if (held) let_go();
 }
 
 static void fork_child(void) {
   sigset_t mask = fork_mask;
   begin_process();
-  ups_signals_restore(&mask);
+  if (held) ups_signals_restore(&mask);
 }
 
 int ups_threads_init(void) {
@@ -254,7 +258,7 @@ int ups_threads_init(void) {
   atomic_store(&self->reported, 1);
   atomic_store(&self->tid, ups_gettid());
   atomic_store(&self->state, UPS_STARTING);
-  find_main_stack(self);
+  find_main_stack(self); /* now: what a seccomp filter allows later is not known */
   atomic_store(&ups_threads, self);
   ups_self = self;
   ready = true;

@@ -18,7 +18,7 @@ from upstare.coordinator.process import Process
 from upstare.coordinator.protocol import connect
 from upstare.errors import NotUpdatable
 
-FORBIDDEN = """
+FORBID = """
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -40,6 +40,8 @@ static int forbid(void) {
   struct sock_fprog program = {sizeof code / sizeof *code, code};
   return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
 }
+"""
+FORBIDDEN = FORBID + """
 int main(void) {
   char c;
   if (forbid() != 0) return 1;
@@ -47,6 +49,50 @@ int main(void) {
   fflush(stdout);
   while (read(0, &c, 1) == 1) putchar(c), fflush(stdout);
   return 5;
+}
+"""
+#: What the runtime would wake for, in a process in which it cannot.
+SELDOM = FORBID + """
+#include <pthread.h>
+static pthread_mutex_t robust;
+static int ends[2];
+static void *wait_for_input(void *nothing) { char c; return read(ends[0], &c, 1) == 1 ? &robust : nothing; }
+static void *wait_for_line(void *nothing) {
+  char line[9];
+  return fgets(line, sizeof line, fdopen(ends[0], "r")) ? &robust : nothing;
+}
+static void *hold(void *nothing) {
+  pthread_mutex_lock(&robust);
+  write(ends[1], "", 1);
+  usleep(200000);
+  pthread_mutex_unlock(&robust);
+  return nothing;
+}
+static void cancel(void *(*function)(void *)) {
+  pthread_t thread;
+  void *result;
+  pthread_create(&thread, NULL, function, NULL);
+  usleep(200000);
+  pthread_cancel(thread);
+  pthread_join(thread, &result);
+  printf("cancelled %d\\n", result == PTHREAD_CANCELED);
+}
+int main(void) {
+  pthread_mutexattr_t attributes;
+  pthread_t thread;
+  char c;
+  if (forbid() != 0 || pipe(ends) != 0) return 1;
+  pthread_mutexattr_init(&attributes);
+  pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+  pthread_mutex_init(&robust, &attributes);
+  pthread_create(&thread, NULL, hold, NULL);
+  if (read(ends[0], &c, 1) != 1) return 2;
+  printf("locked %d\\n", pthread_mutex_lock(&robust) == 0);
+  pthread_join(thread, NULL);
+  cancel(wait_for_input);
+  cancel(wait_for_input);
+  cancel(wait_for_line);
+  return 0;
 }
 """
 SOURCE = """
@@ -112,6 +158,12 @@ def test_process_that_may_make_no_text_refuses_and_goes_on(tmp_path: Path, monke
         target.close()
         assert process.communicate("x", timeout=60)[0] == "x"
     assert process.returncode == 5
+
+
+def test_process_that_may_make_no_text_does_what_it_does(tmp_path: Path) -> None:
+    program = build(tmp_path, "-pthread", source=SELDOM)
+    done = subprocess.run([program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "locked 1\n" + 3 * "cancelled 1\n"
 
 
 def test_process_has_no_library_only_for_updates(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ calls it says what is right.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import tomllib
 from collections.abc import Sequence
@@ -77,7 +78,7 @@ def compile_calls(directory: Path, *more: str) -> Calls:
     flags = (*FLAGS, *more)
     (directory / "redirects.h").write_text(redirects(redirected()))
     sources = [*(RUNTIME / "src/blocking").glob("*.c"), RUNTIME / "src/signals.c"]
-    sources += [RUNTIME / "src/update/calls.c", HERE / "core.c"]
+    sources += [*(RUNTIME / "src/update" / f"{name}.c" for name in ("calls", "first", "trap")), HERE / "core.c"]
     includes = [f"-I{RUNTIME / 'include'}", f"-I{RUNTIME / 'src'}", f"-I{HERE}"]
     strict = ["-fPIC", "-fvisibility=hidden", "-mno-red-zone", "-Wall", "-Wextra", "-Werror"]
     objects = []
@@ -150,4 +151,13 @@ def test_every_wrapper_is_listed() -> None:
     listed = set(redirected())
     text = "".join(path.read_text() for path in [*(RUNTIME / "src/blocking").glob("*.c"), RUNTIME / "src/signals.c"])
     declared = {line.split("__typeof__(")[1].split(")")[0] for line in text.splitlines() if "__typeof__(" in line}
+    declared |= set(re.findall(r"^ +first +upstare_(\w+),", (RUNTIME / "arch/x86_64/cp.S").read_text(), re.MULTILINE))
     assert declared <= listed
+
+
+def test_every_first_issue_can_be_described() -> None:
+    """What assembly issues, C knows by its number."""
+    issued = re.findall(r"^ +first +\w+, (\w+),", (RUNTIME / "arch/x86_64/cp.S").read_text(), re.MULTILINE)
+    known = re.findall(r"^ +\{(\w+), \d+, &ups_op_", (RUNTIME / "src/update/first.c").read_text(), re.MULTILINE)
+    assert "__NR_read" in issued
+    assert {number.replace("__NR_", "SYS_") for number in issued} == set(known)

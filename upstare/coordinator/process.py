@@ -67,6 +67,10 @@ class Process:
         """Whether the process has a handler for the reserved signal. Without one the signal would end it."""
         return bool(int(_status(self.pid).get("SigCgt", "0"), 16) >> (ATTENTION_SIGNAL - 1) & 1)
 
+    def deaf(self) -> bool:
+        """Whether the process ignores the reserved signal: that is how the runtime says that it cannot wake."""
+        return bool(int(_status(self.pid).get("SigIgn", "0"), 16) >> (ATTENTION_SIGNAL - 1) & 1)
+
     def seccomp(self) -> int:
         """What the kernel lets its main thread do: 0 everything, 1 next to nothing, 2 what its filters say."""
         return int(_status(self.pid).get("Seccomp", "0"))

@@ -273,11 +273,18 @@ def _call(
     """
     culprits: dict[int, Reply] = {}
     pause = FIRST_REPEAT
+    called = False
     while time.monotonic() < deadline:
         # A signal without a handler would end the process. A program that has only just started has none yet; should it
         # execute one now, the runtime sees to it that the signal does no harm (c_runtime/src/exec.c).
         if process.listens():
             _signal(process, nonce)
+            called = True
+        elif called and process.deaf():
+            raise NotUpdatable(
+                f"{process.name()} may not make its own code executable (mprotect is forbidden to it)",
+                hint="see docs/limits.md",
+            )
         else:
             processes.verify_program(process)
         readable = _wait([listener.fileno(), process.pidfd], min(deadline, time.monotonic() + pause))

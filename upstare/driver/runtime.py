@@ -19,7 +19,9 @@ from upstare.errors import UpstareError
 
 CODE_SECTION = "upstare_rt"
 SLEEPING = "src/update"  # below the runtime's directory
-SMALL = "src"  # in this directory itself size counts; in those below, what every call goes through and updates, speed
+# What calls go through that programs make often, but for what is marked as cold. Of the rest that is awake only the
+# size counts.
+SWIFT = ("call.c", "cond.c", "futex.c", "mutex.c", "semaphore.c", "stdio.c")
 
 # Puts what only an update needs, a part of the runtime and the resume clones, behind everything else, in a segment of
 # its own.
@@ -158,7 +160,8 @@ def _compile(compiler: Sequence[str], files: Sequence[Path], directory: Path) ->
     objects = [directory / f"{number}.o" for number in range(len(files))]
     running: list[tuple[Path, process.Child]] = []
     for file, target in zip(files, objects, strict=True):
-        level = ["-Os"] if file.parent == runtime_directory() / SMALL else []
+        small = file.name not in SWIFT and runtime_directory() / SLEEPING not in file.parents
+        level = ["-Os"] if small else []
         words = [*compiler, *FLAGS, *level, *includes, "-c", str(file), "-o", str(target)]
         running.append((file, process.start(words, capture=True, capture_errors=True)))
         if len(running) >= (os.cpu_count() or 1):

@@ -14,9 +14,8 @@
         movq    %fs:(\reg), \reg
         .endm
 
-        .text
-
 /* uintptr_t ups_base_call(struct ups_thread *self, void *start, uintptr_t a, uintptr_t b, uintptr_t c) */
+        .section .text.ups_base_call, "ax", @progbits
         .globl  ups_base_call
         .hidden ups_base_call
         .type   ups_base_call, @function
@@ -57,6 +56,7 @@ ups_base_return:
         .size   ups_base_call, . - ups_base_call
 
 /* int ups_call_on(uintptr_t high, int (*fn)(void *, void *, void *), void *a, void *b, void *c) */
+        .section .text.ups_call_on, "ax", @progbits
         .globl  ups_call_on
         .hidden ups_call_on
         .type   ups_call_on, @function
@@ -83,6 +83,7 @@ ups_call_on:
  * Where return addresses lead that returns.c has taken. The stack is the program's, with objects below the stack pointer
  * that keep their address: only the word of the return address may be written.
  */
+        .section .text.ups_return_trampoline, "ax", @progbits
         .globl  ups_return_trampoline
         .hidden ups_return_trampoline
         .type   ups_return_trampoline, @function
@@ -148,6 +149,7 @@ ups_return_trampoline:
  * the frame that came down was) may be written.
  */
 /* int upstare_at_point(void) */
+        .section .text.upstare_at_point, "ax", @progbits
         .globl  upstare_at_point
         .type   upstare_at_point, @function
 upstare_at_point:
@@ -165,6 +167,7 @@ upstare_at_point:
         .size   upstare_at_point, . - upstare_at_point
 
         .macro  on_scratch name, target
+        .section .text.\name, "ax", @progbits
         .globl  \name
         .type   \name, @function
 \name:

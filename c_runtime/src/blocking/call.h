@@ -22,6 +22,10 @@
 
 #pragma GCC visibility push(hidden)
 
+/* What a call needs that has to wait: of that only the size counts. It is in functions of its own, not in the way of calls
+ * that need it not. */
+#define UPS_COLD __attribute__((cold, noinline))
+
 /* The functions that transformed code calls. */
 #define UPS_EXPORT __attribute__((visibility("default")))
 
@@ -49,7 +53,7 @@ enum ups_op {
   UPS_OP_NANOSLEEP = 19,
   UPS_OP_CLOCK_NANOSLEEP = 20,
   UPS_OP_SLEEP = 21,
-  UPS_OP_USLEEP = 22,
+  UPS_OP_USLEEP = 22, /* not used any more: it is a nanosleep */
   UPS_OP_PAUSE = 23,
   UPS_OP_SIGSUSPEND = 24,
   UPS_OP_SIGTIMEDWAIT = 25, /* sigwaitinfo too */
@@ -146,27 +150,19 @@ static inline long ups_call_return(long result) {
 
 /* Begins a call: the description is empty but for the arguments, which are the caller's to fill in: as many as the
  * operation says. The others are left as they are, for speed; the frame has zeros there. */
-static inline void ups_call_begin(struct ups_call *call, const struct ups_operation *operation,
-                                  enum ups_interruption interruption) {
-  call->operation = operation;
-  call->interruption = (uint8_t)interruption;
-  call->place = UPS_PLACE_ELSEWHERE;
-  call->timed = 0;
-  call->contended = 0;
-  call->state = 0;
-  call->seen_any = ups_handlers_run.any;
-  call->seen_interrupting = ups_handlers_run.interrupting;
-  call->clock = 0;
-  call->until = (struct timespec){0, 0};
-  call->progress = 0;
-  call->part = 0;
-  call->mask = 0;
-}
+void ups_call_begin(struct ups_call *call, const struct ups_operation *operation, enum ups_interruption interruption);
 
 /* ---- cancel.c -------------------------------------------------------------------------------------------------------- */
 
+/* How calls are cancellation points. */
+struct ups_cancellable {
+  long (*issue)(const struct ups_cp *cp, long number, long a, long b, long c, long d, long e, long f);
+  /* wait(argument), with this type of cancellation; clean(argument) if the thread is cancelled in it. */
+  long (*around)(int type, long (*wait)(void *), void (*clean)(void *), void *argument);
+};
+
 /* Set when the program first cancels a thread; before that nothing is done for cancellation. Never reset. */
-extern volatile uint32_t ups_cancel_used;
+extern const struct ups_cancellable *volatile ups_cancel;
 
 /* ---- time.c ---------------------------------------------------------------------------------------------------------- */
 
@@ -205,7 +201,7 @@ long ups_word_lock(struct ups_call *call, int *word, bool shared, int (*try_lock
 extern const struct ups_operation ups_op_read, ups_op_write, ups_op_readv, ups_op_writev, ups_op_recvfrom,
     ups_op_sendto, ups_op_recvmsg, ups_op_sendmsg, ups_op_recvmmsg, ups_op_sendmmsg, ups_op_accept, ups_op_connect,
     ups_op_poll, ups_op_ppoll, ups_op_select, ups_op_pselect, ups_op_epoll_wait, ups_op_epoll_pwait, ups_op_nanosleep,
-    ups_op_clock_nanosleep, ups_op_sleep, ups_op_usleep, ups_op_pause, ups_op_sigsuspend, ups_op_sigtimedwait,
+    ups_op_clock_nanosleep, ups_op_sleep, ups_op_pause, ups_op_sigsuspend, ups_op_sigtimedwait,
     ups_op_sigwait, ups_op_wait4, ups_op_waitid, ups_op_mutex_lock, ups_op_cond_wait, ups_op_cond_destroy,
     ups_op_sem_wait, ups_op_join, ups_op_fgets, ups_op_fgetc, ups_op_fread, ups_op_getdelim, ups_op_scanf,
     ups_op_sendfile;

@@ -81,15 +81,9 @@ static void on_cancel(void *argument) {
   pthread_mutex_lock(waiter->mutex);
 }
 
-static long await_signal_or_cancel(struct waiter *waiter) {
-  long result;
-  int type;
-  pthread_cleanup_push(on_cancel, waiter);
-  pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
-  result = await_signal(waiter->call, of(waiter->storage), is_shared(waiter->storage));
-  pthread_setcanceltype(type, NULL);
-  pthread_cleanup_pop(0);
-  return result;
+static long await_waiter(void *argument) {
+  struct waiter *waiter = argument;
+  return await_signal(waiter->call, of(waiter->storage), is_shared(waiter->storage));
 }
 
 static long run_cond_wait(struct ups_call *call) {
@@ -108,9 +102,11 @@ static long run_cond_wait(struct ups_call *call) {
   if (call->state == WAITING) {
     bool shared = is_shared(waiter.storage);
     long result;
-    do /* the program's first use of cancellation is such a stop */
-      result = ups_cancel_used ? await_signal_or_cancel(&waiter) : await_signal(call, condition, shared);
-    while (result == UPS_CP_STOPPED);
+    do { /* the program's first use of cancellation is such a stop */
+      const struct ups_cancellable *cancel = ups_cancel;
+      result = cancel ? cancel->around(PTHREAD_CANCEL_ASYNCHRONOUS, await_waiter, on_cancel, &waiter)
+                      : await_waiter(&waiter);
+    } while (result == UPS_CP_STOPPED);
     if (result == UPS_CP_UNROLLED)
       return 0;
     leave(condition, shared);

@@ -9,7 +9,6 @@
 #include "call.h"
 
 #include <linux/futex.h>
-#include <stdlib.h>
 
 #include "quiet.h"
 
@@ -32,7 +31,7 @@ enum {
 
 static int try_lock(void *mutex) { return pthread_mutex_trylock(mutex); }
 
-static int real_lock(const struct ups_call *call, pthread_mutex_t *mutex) {
+static UPS_COLD int real_lock(const struct ups_call *call, pthread_mutex_t *mutex) {
   if (!call->timed)
     return pthread_mutex_lock(mutex);
   if (call->clock == CLOCK_REALTIME)
@@ -71,7 +70,7 @@ static long robust_sleep(struct ups_call *call, const int *word, int value) {
  * between being woken and that, forgets the next sleeper (glibc's own sleepers are known to the kernel, ours are not):
  * therefore nobody sleeps long. Always between processes, because the kernel wakes it that way when an owner dies.
  */
-static long robust_lock(struct ups_call *call, pthread_mutex_t *mutex) {
+static UPS_ASLEEP long robust_lock(struct ups_call *call, pthread_mutex_t *mutex) {
   int *word = &mutex->__data.__lock;
   for (;;) {
     int error = pthread_mutex_trylock(mutex);
@@ -95,7 +94,7 @@ static long robust_lock(struct ups_call *call, pthread_mutex_t *mutex) {
   }
 }
 
-long ups_mutex_lock_for(struct ups_call *call, pthread_mutex_t *mutex) {
+UPS_COLD long ups_mutex_lock_for(struct ups_call *call, pthread_mutex_t *mutex) {
   int kind = mutex->__data.__kind;
   if (kind & KIND_FOREIGN)
     return -real_lock(call, mutex);
@@ -108,19 +107,19 @@ long ups_mutex_lock_for(struct ups_call *call, pthread_mutex_t *mutex) {
     if (error)
       return -error;
   }
-  if (kind & KIND_ROBUST)
-    return robust_lock(call, mutex);
+  if (kind & KIND_ROBUST) /* so seldom that it sleeps, too; who cannot wake it will not be updated, either */
+    return ups_wake() ? robust_lock(call, mutex) : -real_lock(call, mutex);
   return ups_word_lock(call, &mutex->__data.__lock, kind & KIND_SHARED, try_lock, mutex);
 }
 
-static long run_mutex_lock(struct ups_call *call) {
+static UPS_COLD long run_mutex_lock(struct ups_call *call) {
   long result = ups_mutex_lock_for(call, (pthread_mutex_t *)call->argument[0]);
   return result == UPS_CP_UNROLLED ? 0 : -result;
 }
 
 const struct ups_operation ups_op_mutex_lock = {"pthread_mutex_lock", run_mutex_lock, UPS_OP_MUTEX_LOCK, 1, false};
 
-static int lock(pthread_mutex_t *mutex, clockid_t clock, const struct timespec *until) {
+static UPS_COLD int lock(pthread_mutex_t *mutex, clockid_t clock, const struct timespec *until) {
   struct ups_call call;
   ups_call_begin(&call, &ups_op_mutex_lock, UPS_INSENSITIVE);
   call.argument[0] = (long)mutex;
@@ -133,20 +132,23 @@ static int lock(pthread_mutex_t *mutex, clockid_t clock, const struct timespec *
 }
 
 /* Tools that check the use of locks see them in calls of pthread_mutex_trylock: ThreadSanitizer, helgrind, drd. */
-static bool watched;
+enum { UNKNOWN, WATCHED, UNWATCHED };
+static _Atomic(int) watchers;
 
 extern void __tsan_init(void) __attribute__((weak));
 
-__attribute__((constructor)) static void find_watchers(void) {
-  const char *preloaded = getenv("LD_PRELOAD");
-  watched = __tsan_init || (preloaded && (strstr(preloaded, "helgrind") || strstr(preloaded, "vgpreload_drd")));
+static UPS_COLD void find_watchers(void) {
+  const char *preloaded = ups_preloaded;
+  bool found = __tsan_init || (preloaded && (strstr(preloaded, "helgrind") || strstr(preloaded, "vgpreload_drd")));
+  atomic_store_explicit(&watchers, found ? WATCHED : UNWATCHED, memory_order_relaxed);
 }
 
 /* Takes a free mutex of the plain kind just as glibc does: the layout is fixed by its static initialisers. */
 static inline bool take_free(pthread_mutex_t *mutex) {
   struct ups_thread *self = ups_self;
   int none = 0;
-  if (watched || !self || mutex->__data.__kind != PTHREAD_MUTEX_TIMED_NP ||
+  if (atomic_load_explicit(&watchers, memory_order_relaxed) != UNWATCHED || !self ||
+      mutex->__data.__kind != PTHREAD_MUTEX_TIMED_NP ||
       !__atomic_compare_exchange_n(&mutex->__data.__lock, &none, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
     return false;
   mutex->__data.__owner = atomic_load_explicit(&self->tid, memory_order_relaxed);
@@ -154,16 +156,19 @@ static inline bool take_free(pthread_mutex_t *mutex) {
   return true;
 }
 
+/* What is not plain and free, perhaps because nothing is known of it yet. */
+static __attribute__((noinline)) int lock_other(pthread_mutex_t *mutex) {
+  if (__builtin_expect(atomic_load_explicit(&watchers, memory_order_relaxed) == UNKNOWN, 0))
+    find_watchers();
+  int error = pthread_mutex_trylock(mutex);
+  return __builtin_expect(error != EBUSY, 1) ? error : lock(mutex, 0, NULL);
+}
+
 /* A free mutex is taken at once; that is no wait, and nearly every call. */
 int upstare_pthread_mutex_lock(pthread_mutex_t *mutex) {
-  if (__builtin_expect(ups_call_quiet(), 1)) {
-    if (__builtin_expect(take_free(mutex), 1))
-      return 0;
-    int error = pthread_mutex_trylock(mutex);
-    if (__builtin_expect(error != EBUSY, 1))
-      return error;
-  }
-  return lock(mutex, 0, NULL);
+  if (__builtin_expect(!ups_call_quiet(), 0))
+    return lock(mutex, 0, NULL);
+  return __builtin_expect(take_free(mutex), 1) ? 0 : lock_other(mutex);
 }
 
 int upstare_pthread_mutex_timedlock(pthread_mutex_t *restrict mutex, const struct timespec *restrict until) {

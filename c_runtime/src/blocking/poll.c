@@ -4,17 +4,16 @@
  * A timeout is made absolute at the start; what is left of it is worked out for each further issue. `state` is 0 for the
  * first issue, which is made just as it was asked for.
  */
-#include "quick.h"
+#include "../first.h"
+#include "call.h"
 
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
 
-UPS_EXPORT __typeof__(poll) upstare_poll;
 UPS_EXPORT __typeof__(ppoll) upstare_ppoll;
 UPS_EXPORT __typeof__(select) upstare_select;
 UPS_EXPORT __typeof__(pselect) upstare_pselect;
-UPS_EXPORT __typeof__(epoll_wait) upstare_epoll_wait;
 UPS_EXPORT __typeof__(epoll_pwait) upstare_epoll_pwait;
 
 #define MASK_SIZE sizeof(uint64_t) /* of the kernel's signal set */
@@ -132,28 +131,13 @@ static long run_epoll_pwait(struct ups_call *call) { return wait_events(call, SY
 
 const struct ups_operation ups_op_epoll_pwait = {"epoll_pwait", run_epoll_pwait, UPS_OP_EPOLL_PWAIT, 4, true};
 
-UPS_SLOW int poll_on(struct pollfd *descriptors, nfds_t count, int timeout, const struct ups_quick *quick,
-                     long result) {
-  if (ups_quick_settle(result) != UPS_CP_STOPPED)
-    return (int)ups_call_return(result);
-  struct ups_call call;
-  ups_call_begin(&call, &ups_op_poll, UPS_INTERRUPTS);
-  call.argument[0] = (long)descriptors;
-  call.argument[1] = (long)count;
-  call.argument[2] = timeout;
+void ups_begin_poll(struct ups_call *call, long number, const long *arguments, bool issued) {
+  (void)arguments;
+  int timeout = (int)call->argument[number == SYS_poll ? 2 : 3];
+  call->interruption = UPS_INTERRUPTS;
   if (timeout > 0)
-    set_timeout(&call, ups_time_of_ms(timeout));
-  call.state = quick != NULL;
-  return (int)ups_quick_run(&call, quick);
-}
-
-int upstare_poll(struct pollfd *descriptors, nfds_t count, int timeout) {
-  struct ups_quick quick;
-  if (__builtin_expect(!ups_quick_possible(), 0))
-    return poll_on(descriptors, count, timeout, NULL, UPS_CP_STOPPED);
-  long timeout_argument = ups_quick_int(timeout);
-  long result = ups_quick_issue(&quick, SYS_poll, (long)descriptors, (long)count, timeout_argument, 0, 0, 0);
-  return ups_quick_done(result) ? (int)result : poll_on(descriptors, count, (int)timeout_argument, &quick, result);
+    set_timeout(call, ups_time_of_ms(timeout));
+  call->state = issued;
 }
 
 int upstare_ppoll(struct pollfd *descriptors, nfds_t count, const struct timespec *timeout, const sigset_t *mask) {
@@ -170,34 +154,53 @@ int upstare_ppoll(struct pollfd *descriptors, nfds_t count, const struct timespe
   return (int)ups_call_run(&call);
 }
 
-static void begin_select(struct ups_call *call, const struct ups_operation *operation, int count, fd_set *read,
-                         fd_set *write, fd_set *except) {
-  ups_call_begin(call, operation, UPS_INTERRUPTS);
-  call->argument[0] = count;
-  call->argument[1] = (long)read;
-  call->argument[2] = (long)write;
-  call->argument[3] = (long)except;
+void ups_begin_select(struct ups_call *call, long number, const long *arguments, bool issued) {
+  struct ups_select_limit *limit = (struct ups_select_limit *)arguments[4];
+  (void)number, (void)issued;
+  call->interruption = UPS_INTERRUPTS;
+  call->argument[4] = 0;
+  if (limit) {
+    limit->left.tv_nsec = -1;
+    call->argument[4] = (long)limit->timeout;
+    set_timeout(call, limit->whole);
+  }
+}
+
+int ups_plain_select(int count, fd_set *read, fd_set *write, fd_set *except, struct ups_select_limit *limit,
+                     void *none) {
+  (void)none;
+  if (limit)
+    limit->left.tv_nsec = -1;
+  return select(count, read, write, except, limit ? limit->timeout : NULL);
 }
 
 int upstare_select(int count, fd_set *restrict read, fd_set *restrict write, fd_set *restrict except,
                    struct timeval *restrict timeout) {
-  struct ups_call call;
-  begin_select(&call, &ups_op_select, count, read, write, except);
-  call.argument[4] = (long)timeout;
-  if (timeout) {
-    if (timeout->tv_sec < 0 || timeout->tv_usec < 0)
-      return (int)ups_call_return(-EINVAL);
-    struct timespec seconds = {timeout->tv_sec, 0};
-    set_timeout(&call, ups_time_add(seconds, (struct timespec){timeout->tv_usec / 1000000,
-                                                                timeout->tv_usec % 1000000 * 1000}));
-  }
-  return (int)ups_call_run(&call);
+  struct ups_select_limit limit;
+  if (!timeout)
+    return (int)ups_first_select(count, read, write, except, NULL, NULL);
+  if (timeout->tv_sec < 0 || timeout->tv_usec < 0)
+    return (int)ups_call_return(-EINVAL);
+  limit.whole.tv_sec = timeout->tv_sec;
+  if (__builtin_add_overflow(limit.whole.tv_sec, timeout->tv_usec / 1000000, &limit.whole.tv_sec))
+    limit.whole.tv_sec = INT64_MAX;
+  limit.whole.tv_nsec = timeout->tv_usec % 1000000 * 1000;
+  limit.left = limit.whole;
+  limit.timeout = timeout;
+  int result = (int)ups_first_select(count, read, write, except, &limit, NULL);
+  if (limit.left.tv_nsec >= 0)
+    *timeout = (struct timeval){limit.left.tv_sec, limit.left.tv_nsec / 1000};
+  return result;
 }
 
 int upstare_pselect(int count, fd_set *restrict read, fd_set *restrict write, fd_set *restrict except,
                     const struct timespec *restrict timeout, const sigset_t *restrict mask) {
   struct ups_call call;
-  begin_select(&call, &ups_op_pselect, count, read, write, except);
+  ups_call_begin(&call, &ups_op_pselect, UPS_INTERRUPTS);
+  call.argument[0] = count;
+  call.argument[1] = (long)read;
+  call.argument[2] = (long)write;
+  call.argument[3] = (long)except;
   if (timeout) {
     if (timeout->tv_sec < 0 || !ups_time_valid(timeout))
       return (int)ups_call_return(-EINVAL);
@@ -207,44 +210,15 @@ int upstare_pselect(int count, fd_set *restrict read, fd_set *restrict write, fd
   return (int)ups_call_run(&call);
 }
 
-static void begin_events(struct ups_call *call, const struct ups_operation *operation, int fd,
-                         struct epoll_event *events, int count, int timeout) {
-  ups_call_begin(call, operation, UPS_INTERRUPTS);
-  call->argument[0] = fd;
-  call->argument[1] = (long)events;
-  call->argument[2] = count;
-  call->argument[3] = timeout;
-  if (timeout > 0)
-    set_timeout(call, ups_time_of_ms(timeout));
-}
-
-UPS_SLOW int epoll_wait_on(int fd, struct epoll_event *events, int count, int timeout, const struct ups_quick *quick,
-                           long result) {
-  if (ups_quick_settle(result) != UPS_CP_STOPPED)
-    return (int)ups_call_return(result);
-  struct ups_call call;
-  begin_events(&call, &ups_op_epoll_wait, fd, events, count, timeout);
-  call.state = quick != NULL;
-  return (int)ups_quick_run(&call, quick);
-}
-
-int upstare_epoll_wait(int fd, struct epoll_event *events, int count, int timeout) {
-  struct ups_quick quick;
-  if (__builtin_expect(!ups_quick_possible(), 0))
-    return epoll_wait_on(fd, events, count, timeout, NULL, UPS_CP_STOPPED);
-  long fd_argument = ups_quick_int(fd);
-  long count_argument = ups_quick_int(count);
-  long timeout_argument = ups_quick_int(timeout);
-  long result =
-      ups_quick_issue(&quick, SYS_epoll_wait, fd_argument, (long)events, count_argument, timeout_argument, 0, 0);
-  if (ups_quick_done(result))
-    return (int)result;
-  return epoll_wait_on((int)fd_argument, events, (int)count_argument, (int)timeout_argument, &quick, result);
-}
-
 int upstare_epoll_pwait(int fd, struct epoll_event *events, int count, int timeout, const sigset_t *mask) {
   struct ups_call call;
-  begin_events(&call, &ups_op_epoll_pwait, fd, events, count, timeout);
+  ups_call_begin(&call, &ups_op_epoll_pwait, UPS_INTERRUPTS);
+  call.argument[0] = fd;
+  call.argument[1] = (long)events;
+  call.argument[2] = count;
+  call.argument[3] = timeout;
+  if (timeout > 0)
+    set_timeout(&call, ups_time_of_ms(timeout));
   set_mask(&call, mask);
   return (int)ups_call_run(&call);
 }

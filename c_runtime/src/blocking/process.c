@@ -7,7 +7,6 @@
 #include <sys/wait.h>
 
 UPS_EXPORT __typeof__(wait) upstare_wait;
-UPS_EXPORT __typeof__(waitpid) upstare_waitpid;
 UPS_EXPORT __typeof__(wait3) upstare_wait3;
 UPS_EXPORT __typeof__(wait4) upstare_wait4;
 UPS_EXPORT __typeof__(waitid) upstare_waitid;
@@ -29,21 +28,9 @@ static long run_waitid(struct ups_call *call) { return run(call, SYS_waitid); }
 
 const struct ups_operation ups_op_waitid = {"waitid", run_waitid, UPS_OP_WAITID, 4, true};
 
-pid_t upstare_wait4(pid_t pid, int *status, int options, struct rusage *usage) {
-  struct ups_call call;
-  ups_call_begin(&call, &ups_op_wait4, UPS_RESTARTS);
-  call.argument[0] = pid;
-  call.argument[1] = (long)status;
-  call.argument[2] = options;
-  call.argument[3] = (long)usage;
-  return (pid_t)ups_call_run(&call);
-}
-
 pid_t upstare_wait3(int *status, int options, struct rusage *usage) {
   return upstare_wait4(WAIT_ANY, status, options, usage);
 }
-
-pid_t upstare_waitpid(pid_t pid, int *status, int options) { return upstare_wait4(pid, status, options, NULL); }
 
 pid_t upstare_wait(int *status) { return upstare_wait4(WAIT_ANY, status, 0, NULL); }
 

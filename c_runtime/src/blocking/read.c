@@ -1,16 +1,10 @@
 /*
- * read, readv, recv, recvfrom, recvmsg, recvmmsg.
+ * read, readv, recv, recvfrom, recvmsg: what becomes of them once they are described. And recvmmsg.
  */
-#include "quick.h"
 #include "transfer.h"
 
 #define ERESTARTSYS 512 /* of the kernel; meant to stay inside it */
 
-UPS_EXPORT __typeof__(read) upstare_read;
-UPS_EXPORT __typeof__(readv) upstare_readv;
-UPS_EXPORT __typeof__(recv) upstare_recv;
-UPS_EXPORT __typeof__(recvfrom) upstare_recvfrom;
-UPS_EXPORT __typeof__(recvmsg) upstare_recvmsg;
 UPS_EXPORT __typeof__(recvmmsg) upstare_recvmmsg;
 
 /* A read that moved anything is complete, however little it is. */
@@ -41,6 +35,10 @@ static long run_recvfrom(struct ups_call *call) {
   }
 }
 
+uint64_t ups_recvfrom_wanted(const struct ups_call *call) {
+  return waits_for_all((int)call->argument[3]) ? (uint64_t)call->argument[2] : 0;
+}
+
 const struct ups_operation ups_op_recvfrom = {"recv", run_recvfrom, UPS_OP_RECVFROM, 6, true};
 
 static long run_recvmsg(struct ups_call *call) {
@@ -60,6 +58,11 @@ static long run_recvmsg(struct ups_call *call) {
                               ups_vector_size(message->msg_iov, message->msg_iovlen)))
       return ups_call_return(result);
   }
+}
+
+uint64_t ups_recvmsg_wanted(const struct ups_call *call) {
+  const struct msghdr *message = (const struct msghdr *)call->argument[1];
+  return waits_for_all((int)call->argument[2]) ? ups_vector_size(message->msg_iov, message->msg_iovlen) : 0;
 }
 
 const struct ups_operation ups_op_recvmsg = {"recvmsg", run_recvmsg, UPS_OP_RECVMSG, 3, true};
@@ -110,97 +113,6 @@ static long run_recvmmsg(struct ups_call *call) {
 }
 
 const struct ups_operation ups_op_recvmmsg = {"recvmmsg", run_recvmmsg, UPS_OP_RECVMMSG, 6, true};
-
-UPS_SLOW ssize_t read_on(int fd, void *buffer, size_t size, const struct ups_quick *quick, long result) {
-  if (ups_quick_settle(result) != UPS_CP_STOPPED)
-    return ups_call_return(result);
-  struct ups_call call;
-  ups_transfer_begin(&call, &ups_op_read, fd);
-  call.argument[1] = (long)buffer;
-  call.argument[2] = (long)size;
-  return ups_quick_run(&call, quick);
-}
-
-ssize_t upstare_read(int fd, void *buffer, size_t size) {
-  struct ups_quick quick;
-  if (__builtin_expect(!ups_quick_possible(), 0))
-    return read_on(fd, buffer, size, NULL, UPS_CP_STOPPED);
-  long fd_argument = ups_quick_int(fd);
-  long result = ups_quick_issue(&quick, SYS_read, fd_argument, (long)buffer, (long)size, 0, 0, 0);
-  return ups_quick_done(result) ? result : read_on((int)fd_argument, buffer, size, &quick, result);
-}
-
-UPS_SLOW ssize_t readv_on(int fd, const struct iovec *vector, int count, const struct ups_quick *quick, long result) {
-  if (ups_quick_settle(result) != UPS_CP_STOPPED)
-    return ups_call_return(result);
-  struct ups_call call;
-  ups_transfer_begin(&call, &ups_op_readv, fd);
-  call.argument[1] = (long)vector;
-  call.argument[2] = count;
-  return ups_quick_run(&call, quick);
-}
-
-ssize_t upstare_readv(int fd, const struct iovec *vector, int count) {
-  struct ups_quick quick;
-  if (__builtin_expect(!ups_quick_possible(), 0))
-    return readv_on(fd, vector, count, NULL, UPS_CP_STOPPED);
-  long fd_argument = ups_quick_int(fd);
-  long count_argument = ups_quick_int(count);
-  long result = ups_quick_issue(&quick, SYS_readv, fd_argument, (long)vector, count_argument, 0, 0, 0);
-  return ups_quick_done(result) ? result : readv_on((int)fd_argument, vector, (int)count_argument, &quick, result);
-}
-
-UPS_SLOW ssize_t recvfrom_on(int fd, void *restrict buffer, size_t size, int flags, __SOCKADDR_ARG address,
-                             socklen_t *restrict length, const struct ups_quick *quick, long result) {
-  if (ups_quick_settle(result) != UPS_CP_STOPPED)
-    return ups_call_return(result);
-  struct ups_call call;
-  ups_transfer_begin(&call, &ups_op_recvfrom, fd);
-  call.argument[1] = (long)buffer;
-  call.argument[2] = (long)size;
-  call.argument[3] = flags;
-  call.argument[4] = (long)address.__sockaddr__;
-  call.argument[5] = (long)length;
-  return ups_quick_run(&call, quick);
-}
-
-ssize_t upstare_recvfrom(int fd, void *restrict buffer, size_t size, int flags, __SOCKADDR_ARG address,
-                         socklen_t *restrict length) {
-  struct ups_quick quick;
-  if (__builtin_expect(!(ups_quick_possible() && !waits_for_all(flags)), 0))
-    return recvfrom_on(fd, buffer, size, flags, address, length, NULL, UPS_CP_STOPPED);
-  long fd_argument = ups_quick_int(fd);
-  long flags_argument = ups_quick_int(flags);
-  long result = ups_quick_issue(&quick, SYS_recvfrom, fd_argument, (long)buffer, (long)size, flags_argument,
-                                (long)address.__sockaddr__, (long)length);
-  if (ups_quick_done(result))
-    return result;
-  return recvfrom_on((int)fd_argument, buffer, size, (int)flags_argument, address, length, &quick, result);
-}
-
-ssize_t upstare_recv(int fd, void *buffer, size_t size, int flags) {
-  return upstare_recvfrom(fd, buffer, size, flags, (struct sockaddr *)NULL, NULL);
-}
-
-UPS_SLOW ssize_t recvmsg_on(int fd, struct msghdr *message, int flags, const struct ups_quick *quick, long result) {
-  if (ups_quick_settle(result) != UPS_CP_STOPPED)
-    return ups_call_return(result);
-  struct ups_call call;
-  ups_transfer_begin(&call, &ups_op_recvmsg, fd);
-  call.argument[1] = (long)message;
-  call.argument[2] = flags;
-  return ups_quick_run(&call, quick);
-}
-
-ssize_t upstare_recvmsg(int fd, struct msghdr *message, int flags) {
-  struct ups_quick quick;
-  if (__builtin_expect(!(ups_quick_possible() && !waits_for_all(flags)), 0))
-    return recvmsg_on(fd, message, flags, NULL, UPS_CP_STOPPED);
-  long fd_argument = ups_quick_int(fd);
-  long flags_argument = ups_quick_int(flags);
-  long result = ups_quick_issue(&quick, SYS_recvmsg, fd_argument, (long)message, flags_argument, 0, 0, 0);
-  return ups_quick_done(result) ? result : recvmsg_on((int)fd_argument, message, (int)flags_argument, &quick, result);
-}
 
 int upstare_recvmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags, struct timespec *timeout) {
   struct ups_call call;

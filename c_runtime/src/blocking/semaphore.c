@@ -33,31 +33,38 @@ static bool try_wait(struct semaphore *semaphore) {
   return false;
 }
 
-static void leave(void *semaphore) { atomic_fetch_sub(&((struct semaphore *)semaphore)->data, ONE_WAITER); }
+struct waiter {
+  struct ups_call *call;
+  struct semaphore *semaphore;
+};
+
+static UPS_COLD void leave(void *argument) {
+  atomic_fetch_sub(&((struct waiter *)argument)->semaphore->data, ONE_WAITER);
+}
+
+static UPS_COLD long await_post(void *argument) {
+  struct waiter *waiter = argument;
+  return ups_word_wait(waiter->call, waiter->semaphore, 0, waiter->semaphore->shared);
+}
 
 /* One sleep, counted as a waiter. */
-static long await_post(struct ups_call *call, struct semaphore *semaphore) {
-  long result;
+static UPS_COLD long sleep_counted(struct ups_call *call, struct semaphore *semaphore) {
+  struct waiter waiter = {call, semaphore};
+  const struct ups_cancellable *cancel = ups_cancel;
   atomic_fetch_add(&semaphore->data, ONE_WAITER);
-  if (!ups_cancel_used) {
-    result = ups_word_wait(call, semaphore, 0, semaphore->shared);
-  } else {
-    pthread_cleanup_push(leave, semaphore);
-    result = ups_word_wait(call, semaphore, 0, semaphore->shared);
-    pthread_cleanup_pop(0);
-  }
+  long result = cancel ? cancel->around(PTHREAD_CANCEL_DEFERRED, await_post, leave, &waiter) : await_post(&waiter);
+  leave(&waiter);
   return result;
 }
 
-static long run_sem_wait(struct ups_call *call) {
+static UPS_COLD long run_sem_wait(struct ups_call *call) {
   struct semaphore *semaphore = (struct semaphore *)call->argument[0];
   for (;;) {
     if (try_wait(semaphore))
       return 0;
     if (call->timed && !ups_time_valid(&call->until))
       return ups_call_return(-EINVAL);
-    long result = await_post(call, semaphore);
-    leave(semaphore);
+    long result = sleep_counted(call, semaphore);
     if (result == -EINTR || result == -ETIMEDOUT || result == UPS_CP_UNROLLED)
       return ups_call_return(result);
   }
@@ -65,7 +72,7 @@ static long run_sem_wait(struct ups_call *call) {
 
 const struct ups_operation ups_op_sem_wait = {"sem_wait", run_sem_wait, UPS_OP_SEM_WAIT, 1, true};
 
-static int wait(sem_t *semaphore, clockid_t clock, const struct timespec *until) {
+static UPS_COLD int wait(sem_t *semaphore, clockid_t clock, const struct timespec *until) {
   struct ups_call call;
   /* With a limit the kernel answers EINTR after any handler, without one it minds SA_RESTART. */
   ups_call_begin(&call, &ups_op_sem_wait, until ? UPS_INTERRUPTS : UPS_RESTARTS);
@@ -79,7 +86,7 @@ static int wait(sem_t *semaphore, clockid_t clock, const struct timespec *until)
 }
 
 int upstare_sem_wait(sem_t *semaphore) {
-  bool cancelled = ups_cancel_used; /* then even a wait that need not wait may end the thread */
+  bool cancelled = ups_cancel != NULL; /* then even a wait that need not wait may end the thread */
   if (__builtin_expect(ups_call_quiet() && !cancelled, 1) && try_wait((struct semaphore *)semaphore))
     return 0;
   return wait(semaphore, 0, NULL);

@@ -1,6 +1,7 @@
 /*
- * nanosleep, clock_nanosleep, sleep, usleep: always a sleep until a time. And pause, which has none.
+ * nanosleep, clock_nanosleep, sleep, usleep: once described, always a sleep until a time. And pause, which has none.
  */
+#include "../first.h"
 #include "call.h"
 
 #include <unistd.h>
@@ -9,7 +10,6 @@ UPS_EXPORT __typeof__(nanosleep) upstare_nanosleep;
 UPS_EXPORT __typeof__(clock_nanosleep) upstare_clock_nanosleep;
 UPS_EXPORT __typeof__(sleep) upstare_sleep;
 UPS_EXPORT __typeof__(usleep) upstare_usleep;
-UPS_EXPORT __typeof__(pause) upstare_pause;
 
 static void begin(struct ups_call *call, const struct ups_operation *operation, clockid_t clock,
                   struct timespec length) {
@@ -58,9 +58,22 @@ static long run_sleep(struct ups_call *call) {
 
 const struct ups_operation ups_op_sleep = {"sleep", run_sleep, UPS_OP_SLEEP, 0, true};
 
-static long run_usleep(struct ups_call *call) { return ups_call_return(sleep_until(call)); }
+void ups_begin_nanosleep(struct ups_call *call, long number, const long *arguments, bool issued) {
+  const struct timespec *length = (const struct timespec *)arguments[2];
+  (void)number, (void)issued;
+  call->interruption = UPS_INTERRUPTS;
+  call->clock = CLOCK_MONOTONIC; /* setting the time of day does not touch a relative sleep */
+  bool valid = length->tv_sec >= 0 && ups_time_valid(length);
+  call->until = valid ? ups_time_after(call->clock, *length) : *length; /* which the kernel refuses */
+  struct ups_sleep_left *left = (struct ups_sleep_left *)arguments[3];
+  left->left.tv_nsec = -1;
+  call->argument[0] = (long)left->remaining;
+}
 
-const struct ups_operation ups_op_usleep = {"usleep", run_usleep, UPS_OP_USLEEP, 0, true};
+void ups_begin_pause(struct ups_call *call, long number, const long *arguments, bool issued) {
+  (void)number, (void)arguments, (void)issued;
+  call->interruption = UPS_INTERRUPTS;
+}
 
 static long run_pause(struct ups_call *call) {
   for (;;) {
@@ -72,13 +85,17 @@ static long run_pause(struct ups_call *call) {
 
 const struct ups_operation ups_op_pause = {"pause", run_pause, UPS_OP_PAUSE, 0, true};
 
+int ups_plain_nanosleep(clockid_t clock, int flags, const struct timespec *time, struct ups_sleep_left *left) {
+  (void)clock, (void)flags;
+  return nanosleep(time, &left->left);
+}
+
 int upstare_nanosleep(const struct timespec *length, struct timespec *remaining) {
-  struct ups_call call;
-  if (length->tv_sec < 0 || !ups_time_valid(length))
-    return (int)ups_call_return(-EINVAL);
-  begin(&call, &ups_op_nanosleep, CLOCK_MONOTONIC, *length);
-  call.argument[0] = (long)remaining;
-  return (int)ups_call_run(&call);
+  struct ups_sleep_left left = {{0, -1}, remaining};
+  int result = (int)ups_first_nanosleep(CLOCK_REALTIME, 0, length, &left);
+  if (remaining && left.left.tv_nsec >= 0)
+    *remaining = left.left;
+  return result;
 }
 
 int upstare_clock_nanosleep(clockid_t clock, int flags, const struct timespec *time, struct timespec *remaining) {
@@ -100,19 +117,13 @@ int upstare_clock_nanosleep(clockid_t clock, int flags, const struct timespec *t
 }
 
 unsigned int upstare_sleep(unsigned int seconds) {
-  struct ups_call call;
-  begin(&call, &ups_op_sleep, CLOCK_MONOTONIC, (struct timespec){seconds, 0});
-  return (unsigned int)ups_call_run(&call);
+  struct timespec time = {seconds, 0};
+  struct ups_sleep_left left = {{0, -1}, NULL};
+  long result = ups_first_sleep(CLOCK_REALTIME, 0, &time, &left);
+  return (unsigned int)(result < 0 ? left.left.tv_sec : result);
 }
 
 int upstare_usleep(useconds_t length) {
-  struct ups_call call;
-  begin(&call, &ups_op_usleep, CLOCK_MONOTONIC, (struct timespec){length / 1000000, (long)(length % 1000000) * 1000});
-  return (int)ups_call_run(&call);
-}
-
-int upstare_pause(void) {
-  struct ups_call call;
-  ups_call_begin(&call, &ups_op_pause, UPS_INTERRUPTS);
-  return (int)ups_call_run(&call);
+  struct timespec time = {length / 1000000, (long)(length % 1000000) * 1000};
+  return upstare_nanosleep(&time, NULL);
 }

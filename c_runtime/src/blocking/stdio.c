@@ -65,7 +65,7 @@ static inline size_t whole_line(const FILE *stream, size_t limit, int delimiter)
 }
 
 /* Takes what is ready, up to `limit` bytes and through the first `delimiter`; sets *end when that was among them. */
-static size_t take(FILE *stream, char *to, size_t limit, int delimiter, bool *end) {
+static UPS_COLD size_t take(FILE *stream, char *to, size_t limit, int delimiter, bool *end) {
   size_t size = ups_stream_ready(stream);
   if (size > limit)
     size = limit;
@@ -83,7 +83,7 @@ static size_t take(FILE *stream, char *to, size_t limit, int delimiter, bool *en
 /* `part`: the error bit of before, with FRESH until it was taken. */
 enum { FRESH = 1 };
 
-static long run_fgets(struct ups_call *call) {
+static UPS_COLD long run_fgets(struct ups_call *call) {
   FILE *stream = stream_of(call);
   char *buffer = (char *)call->argument[BUFFER];
   size_t room = (size_t)call->argument[SIZE] - 1;
@@ -148,7 +148,7 @@ char *upstare_fgets_unlocked(char *restrict buffer, int size, FILE *restrict str
 
 /* ---- fgetc ----------------------------------------------------------------------------------------------------------- */
 
-static long run_fgetc(struct ups_call *call) {
+static UPS_COLD long run_fgetc(struct ups_call *call) {
   FILE *stream = stream_of(call);
   if (ups_stream_lock(call, stream, call->argument[UNLOCKED]))
     return 0;
@@ -162,11 +162,9 @@ static long run_fgetc(struct ups_call *call) {
 
 const struct ups_operation ups_op_fgetc = {"getc", run_fgetc, UPS_OP_FGETC, 3, false};
 
-static inline int get_from(FILE *stream, bool unlocked) {
+static UPS_COLD int get_elsewhere(FILE *stream, bool unlocked) {
   struct ups_call call;
   bool locked;
-  if (__builtin_expect((unlocked || __libc_single_threaded) && ups_stream_ready(stream), 1))
-    return *(unsigned char *)stream->_IO_read_ptr++; /* programs read whole files with this */
   if (get_hold(stream, unlocked, &locked)) {
     int character = ups_stream_ready(stream) ? *(unsigned char *)stream->_IO_read_ptr++ : EOF;
     let_go(stream, locked);
@@ -175,6 +173,12 @@ static inline int get_from(FILE *stream, bool unlocked) {
   }
   begin(&call, &ups_op_fgetc, stream, unlocked);
   return (int)ups_call_run(&call);
+}
+
+static inline int get_from(FILE *stream, bool unlocked) {
+  if (__builtin_expect((unlocked || __libc_single_threaded) && ups_stream_ready(stream), 1))
+    return *(unsigned char *)stream->_IO_read_ptr++; /* programs read whole files with this */
+  return get_elsewhere(stream, unlocked);
 }
 
 int upstare_fgetc(FILE *stream) { return get_from(stream, false); }
@@ -191,7 +195,7 @@ int upstare_getchar_unlocked(void) { return get_from(stdin, true); }
 
 /* ---- fread ----------------------------------------------------------------------------------------------------------- */
 
-static long run_fread(struct ups_call *call) {
+static UPS_COLD long run_fread(struct ups_call *call) {
   FILE *stream = stream_of(call);
   char *buffer = (char *)call->argument[BUFFER];
   size_t size = (size_t)call->argument[SIZE], wanted;
@@ -259,7 +263,7 @@ size_t upstare_fread_unlocked(void *restrict buffer, size_t size, size_t count, 
 /* ---- getdelim -------------------------------------------------------------------------------------------------------- */
 
 /* Makes room for `needed` bytes in the caller's line; false: errno says why not. */
-static bool grow(char **line, size_t *room, size_t needed) {
+static UPS_COLD bool grow(char **line, size_t *room, size_t needed) {
   if (needed <= *room)
     return true;
   if (needed < 2 * *room)
@@ -273,7 +277,7 @@ static bool grow(char **line, size_t *room, size_t needed) {
 }
 
 /* -1, or `progress` when there was something. */
-static long run_getdelim(struct ups_call *call) {
+static UPS_COLD long run_getdelim(struct ups_call *call) {
   FILE *stream = stream_of(call);
   char **line = (char **)call->argument[BUFFER];
   size_t *room = (size_t *)call->argument[SIZE];

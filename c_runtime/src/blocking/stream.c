@@ -59,20 +59,24 @@ static void begin_wait(struct ups_call *call, FILE *stream) {
   clock_gettime(CLOCK_MONOTONIC_COARSE, &call->until);
 }
 
-struct locked {
+struct input {
   struct ups_call *call;
   FILE *stream;
+  char *to; /* null: only waited for */
+  size_t size;
 };
 
 static void on_cancel(void *argument) {
-  struct locked *locked = argument;
-  ups_stream_unlock(locked->call, locked->stream);
+  struct input *input = argument;
+  ups_stream_unlock(input->call, input->stream);
 }
 
-static long await_input(struct ups_call *call, FILE *stream, char *to, size_t size) {
-  if (to)
-    return ups_transfer(call, POLLIN, SYS_read, (long)to, (long)size, 0, 0, 0);
-  struct pollfd descriptor = {.fd = fileno_unlocked(stream), .events = POLLIN};
+static long await_input(void *argument) {
+  const struct input *input = argument;
+  struct ups_call *call = input->call;
+  if (input->to)
+    return ups_transfer(call, POLLIN, SYS_read, (long)input->to, (long)input->size, 0, 0, 0);
+  struct pollfd descriptor = {.fd = fileno_unlocked(input->stream), .events = POLLIN};
   for (;;) {
     long result = ups_call_issue(call, SYS_poll, (long)&descriptor, 1, -1, 0, 0, 0);
     /* A read would have been restarted after a handler with SA_RESTART. */
@@ -85,19 +89,11 @@ static long await_input(struct ups_call *call, FILE *stream, char *to, size_t si
 /* Reads into `to`, or (null) waits for readiness; a cancellation point that gives up the stream's lock. Until the program
  * first uses cancellation it is not, and that first use is a stop, after which this is called again. */
 static long await(struct ups_call *call, FILE *stream, char *to, size_t size) {
-  long result;
+  struct input input = {call, stream, to, size};
+  const struct ups_cancellable *cancel = ups_cancel;
   begin_wait(call, stream);
-  if (!ups_cancel_used) {
-    result = await_input(call, stream, to, size);
-  } else {
-    struct locked locked = {call, stream};
-    int type;
-    pthread_cleanup_push(on_cancel, &locked);
-    pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
-    result = await_input(call, stream, to, size);
-    pthread_setcanceltype(type, NULL);
-    pthread_cleanup_pop(0);
-  }
+  long result = cancel ? cancel->around(PTHREAD_CANCEL_ASYNCHRONOUS, await_input, on_cancel, &input)
+                       : await_input(&input);
   if (result != UPS_CP_UNROLLED)
     call->state &= (uint16_t)~FILLING;
   return result;

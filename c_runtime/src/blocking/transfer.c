@@ -9,6 +9,8 @@
  */
 #include "transfer.h"
 
+#include "../runtime.h"
+
 #include <sys/stat.h>
 
 void ups_transfer_begin(struct ups_call *call, const struct ups_operation *operation, int fd) {
@@ -46,15 +48,20 @@ static long await_ready(struct ups_call *call, short event) {
   }
 }
 
+/* The call was left once, or is waiting for readiness: 1 to issue it now, or as above. */
+static UPS_ASLEEP long keep_time(struct ups_call *call, short event) {
+  if (call->place == UPS_PLACE_INTERRUPTED && !call->timed) {
+    keep_timeout(call, event);
+    if (call->timed && call->seen_any != ups_handlers_run.any)
+      return -EINTR; /* not only by us, then; and with a timeout even SA_RESTART does not restart */
+  }
+  return call->timed ? await_ready(call, event) : 1;
+}
+
 long ups_transfer(struct ups_call *call, short event, long number, long b, long c, long d, long e, long f) {
   for (;;) {
-    if (call->place == UPS_PLACE_INTERRUPTED && !call->timed) {
-      keep_timeout(call, event);
-      if (call->timed && call->seen_any != ups_handlers_run.any)
-        return -EINTR; /* not only by us, then; and with a timeout even SA_RESTART does not restart */
-    }
-    if (call->timed) {
-      long ready = await_ready(call, event);
+    if (ups_awake() && (call->place == UPS_PLACE_INTERRUPTED || call->timed)) {
+      long ready = keep_time(call, event);
       if (ready == 0)
         return number == SYS_connect ? -EINPROGRESS : -EAGAIN;
       if (ready < 0)

@@ -33,6 +33,14 @@ static inline bool ups_transfer_plain(const struct ups_call *call, long result) 
 /* Is it a stream socket? */
 bool ups_transfer_stream(int fd);
 
+/* How many bytes a described call moves if nothing cuts it short; 0: it is complete with whatever it has moved. */
+uint64_t ups_recvfrom_wanted(const struct ups_call *call);
+uint64_t ups_recvmsg_wanted(const struct ups_call *call);
+uint64_t ups_write_wanted(const struct ups_call *call); /* sendto too */
+uint64_t ups_writev_wanted(const struct ups_call *call);
+uint64_t ups_sendmsg_wanted(const struct ups_call *call);
+uint64_t ups_sendfile_wanted(const struct ups_call *call);
+
 /* The bytes that the vector describes; saturates. */
 uint64_t ups_vector_size(const struct iovec *vector, size_t count);
 

@@ -1,20 +1,14 @@
 /*
- * write, writev, send, sendto, sendmsg, sendmmsg.
+ * write, writev, send, sendto, sendmsg: what becomes of them once they are described. And sendmmsg.
  *
  * A blocking write on a stream returns when everything is written. One that a stop cut short goes on with the rest, so
  * the program sees one write. If the rest fails, what was written is the answer, and as with one write there is no
  * SIGPIPE then (on sockets; on pipes the kernel itself sends one).
  */
-#include "quick.h"
 #include "transfer.h"
 
 #include <unistd.h>
 
-UPS_EXPORT __typeof__(write) upstare_write;
-UPS_EXPORT __typeof__(writev) upstare_writev;
-UPS_EXPORT __typeof__(send) upstare_send;
-UPS_EXPORT __typeof__(sendto) upstare_sendto;
-UPS_EXPORT __typeof__(sendmsg) upstare_sendmsg;
 UPS_EXPORT __typeof__(sendmmsg) upstare_sendmmsg;
 
 /* The rest of a write, as a send that raises no signal if `fd` is a socket. */
@@ -38,6 +32,8 @@ static long run_write(struct ups_call *call) {
   }
 }
 
+uint64_t ups_write_wanted(const struct ups_call *call) { return (uint64_t)call->argument[2]; }
+
 const struct ups_operation ups_op_write = {"write", run_write, UPS_OP_WRITE, 3, true};
 
 static long run_writev(struct ups_call *call) {
@@ -58,6 +54,10 @@ static long run_writev(struct ups_call *call) {
                               ups_vector_size(vector, (size_t)call->argument[2])))
       return ups_call_return(result);
   }
+}
+
+uint64_t ups_writev_wanted(const struct ups_call *call) {
+  return ups_vector_size((const struct iovec *)call->argument[1], (size_t)call->argument[2]);
 }
 
 const struct ups_operation ups_op_writev = {"writev", run_writev, UPS_OP_WRITEV, 3, true};
@@ -98,6 +98,11 @@ static long run_sendmsg(struct ups_call *call) {
         !ups_transfer_goes_on(call, &result, issued, ups_vector_size(message->msg_iov, message->msg_iovlen)))
       return ups_call_return(result);
   }
+}
+
+uint64_t ups_sendmsg_wanted(const struct ups_call *call) {
+  const struct msghdr *message = (const struct msghdr *)call->argument[1];
+  return ups_vector_size(message->msg_iov, message->msg_iovlen);
 }
 
 const struct ups_operation ups_op_sendmsg = {"sendmsg", run_sendmsg, UPS_OP_SENDMSG, 3, true};
@@ -147,117 +152,6 @@ static long run_sendmmsg(struct ups_call *call) {
 }
 
 const struct ups_operation ups_op_sendmmsg = {"sendmmsg", run_sendmmsg, UPS_OP_SENDMMSG, 4, true};
-
-/* Is there more to do: nothing was answered, or perhaps less than was wanted because a signal of ours cut it short? */
-static inline bool was_left(long result) {
-  return result == UPS_CP_STOPPED || (result > 0 && ups_cp_place == UPS_PLACE_DONE);
-}
-
-UPS_SLOW ssize_t write_on(int fd, const void *buffer, size_t size, const struct ups_quick *quick, long result) {
-  if (!was_left(ups_quick_settle(result)))
-    return ups_call_return(result);
-  struct ups_call call;
-  ups_transfer_begin(&call, &ups_op_write, fd);
-  call.argument[1] = (long)buffer;
-  call.argument[2] = (long)size;
-  if (result == UPS_CP_STOPPED)
-    return ups_quick_run(&call, quick);
-  return ups_quick_rest(&call, quick, result, size, size);
-}
-
-ssize_t upstare_write(int fd, const void *buffer, size_t size) {
-  struct ups_quick quick;
-  if (__builtin_expect(!ups_quick_possible(), 0))
-    return write_on(fd, buffer, size, NULL, UPS_CP_STOPPED);
-  long fd_argument = ups_quick_int(fd);
-  long result = ups_quick_issue(&quick, SYS_write, fd_argument, (long)buffer, (long)size, 0, 0, 0);
-  if (ups_quick_done(result) && !was_left(result))
-    return result;
-  return write_on((int)fd_argument, buffer, size, &quick, result);
-}
-
-UPS_SLOW ssize_t writev_on(int fd, const struct iovec *vector, int count, const struct ups_quick *quick, long result) {
-  if (!was_left(ups_quick_settle(result)))
-    return ups_call_return(result);
-  struct ups_call call;
-  ups_transfer_begin(&call, &ups_op_writev, fd);
-  call.argument[1] = (long)vector;
-  call.argument[2] = count;
-  if (result == UPS_CP_STOPPED)
-    return ups_quick_run(&call, quick);
-  return ups_quick_rest(&call, quick, result, 0, ups_vector_size(vector, (size_t)count));
-}
-
-ssize_t upstare_writev(int fd, const struct iovec *vector, int count) {
-  struct ups_quick quick;
-  if (__builtin_expect(!ups_quick_possible(), 0))
-    return writev_on(fd, vector, count, NULL, UPS_CP_STOPPED);
-  long fd_argument = ups_quick_int(fd);
-  long count_argument = ups_quick_int(count);
-  long result = ups_quick_issue(&quick, SYS_writev, fd_argument, (long)vector, count_argument, 0, 0, 0);
-  if (ups_quick_done(result) && !was_left(result))
-    return result;
-  return writev_on((int)fd_argument, vector, (int)count_argument, &quick, result);
-}
-
-UPS_SLOW ssize_t sendto_on(int fd, const void *buffer, size_t size, int flags, __CONST_SOCKADDR_ARG address,
-                           socklen_t length, const struct ups_quick *quick, long result) {
-  if (!was_left(ups_quick_settle(result)))
-    return ups_call_return(result);
-  struct ups_call call;
-  ups_transfer_begin(&call, &ups_op_sendto, fd);
-  call.argument[1] = (long)buffer;
-  call.argument[2] = (long)size;
-  call.argument[3] = flags;
-  call.argument[4] = (long)address.__sockaddr__;
-  call.argument[5] = length;
-  if (result == UPS_CP_STOPPED)
-    return ups_quick_run(&call, quick);
-  return ups_quick_rest(&call, quick, result, size, size);
-}
-
-ssize_t upstare_sendto(int fd, const void *buffer, size_t size, int flags, __CONST_SOCKADDR_ARG address,
-                       socklen_t length) {
-  struct ups_quick quick;
-  if (__builtin_expect(!ups_quick_possible(), 0))
-    return sendto_on(fd, buffer, size, flags, address, length, NULL, UPS_CP_STOPPED);
-  long fd_argument = ups_quick_int(fd);
-  long flags_argument = ups_quick_int(flags);
-  long result = ups_quick_issue(&quick, SYS_sendto, fd_argument, (long)buffer, (long)size, flags_argument,
-                                (long)address.__sockaddr__, (long)length);
-  if (ups_quick_done(result) && !was_left(result))
-    return result;
-  return sendto_on((int)fd_argument, buffer, size, (int)flags_argument, address, length, &quick, result);
-}
-
-ssize_t upstare_send(int fd, const void *buffer, size_t size, int flags) {
-  return upstare_sendto(fd, buffer, size, flags, (const struct sockaddr *)NULL, 0);
-}
-
-UPS_SLOW ssize_t sendmsg_on(int fd, const struct msghdr *message, int flags, const struct ups_quick *quick,
-                            long result) {
-  if (!was_left(ups_quick_settle(result)))
-    return ups_call_return(result);
-  struct ups_call call;
-  ups_transfer_begin(&call, &ups_op_sendmsg, fd);
-  call.argument[1] = (long)message;
-  call.argument[2] = flags;
-  if (result == UPS_CP_STOPPED)
-    return ups_quick_run(&call, quick);
-  return ups_quick_rest(&call, quick, result, 0, ups_vector_size(message->msg_iov, message->msg_iovlen));
-}
-
-ssize_t upstare_sendmsg(int fd, const struct msghdr *message, int flags) {
-  struct ups_quick quick;
-  if (__builtin_expect(!ups_quick_possible(), 0))
-    return sendmsg_on(fd, message, flags, NULL, UPS_CP_STOPPED);
-  long fd_argument = ups_quick_int(fd);
-  long flags_argument = ups_quick_int(flags);
-  long result = ups_quick_issue(&quick, SYS_sendmsg, fd_argument, (long)message, flags_argument, 0, 0, 0);
-  if (ups_quick_done(result) && !was_left(result))
-    return result;
-  return sendmsg_on((int)fd_argument, message, (int)flags_argument, &quick, result);
-}
 
 int upstare_sendmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags) {
   struct ups_call call;

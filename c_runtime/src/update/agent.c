@@ -183,7 +183,7 @@ static void report(struct ups_thread *self, const ucontext_t *context) {
   }
 }
 
-int ups_attend(void *argument, void *b, void *c) {
+static int attend(void *argument, void *b, void *c) {
   const struct ups_signalled *a = argument;
   (void)b;
   (void)c;
@@ -198,6 +198,16 @@ int ups_attend(void *argument, void *b, void *c) {
   /* Last: it changes where the program goes on. */
   ups_blocking_set_stop(a->context);
   return 0;
+}
+
+void ups_attended(struct ups_signalled *signalled) {
+  uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+  struct ups_thread *self = signalled->self;
+  if (self != NULL && ups_thread_is_self(self) && ups_thread_scratch(self) &&
+      !(here >= self->scratch_low && here < self->scratch_high))
+    ups_call_on(self->scratch_high, attend, signalled, NULL, NULL);
+  else
+    attend(signalled, NULL, NULL);
 }
 
 /* ---- Replies ------------------------------------------------------------------------------------------------------------------ */

@@ -15,11 +15,16 @@ void ups_call_leave(const struct ups_call *call) {
     memset(frame->pointer, 0, sizeof frame->pointer);
 }
 
+void ups_signals_restarted(void *context) {
+  if (ups_blocking_classify(context) == UPS_PLACE_BEFORE)
+    ups_blocking_set_stop(context);
+}
+
 long ups_blocking_resume(void) {
   struct ups_call call;
   uint32_t point, phase;
   memcpy(&call, upstare_resume_begin(&point, &phase), sizeof call); /* at once: the data does not live long */
-  return call.operation->run(&call);
+  return ups_call_again(&call);
 }
 
 static const struct ups_operation *const operations[UPS_OP_COUNT] = {
@@ -44,7 +49,6 @@ static const struct ups_operation *const operations[UPS_OP_COUNT] = {
     [UPS_OP_NANOSLEEP] = &ups_op_nanosleep,
     [UPS_OP_CLOCK_NANOSLEEP] = &ups_op_clock_nanosleep,
     [UPS_OP_SLEEP] = &ups_op_sleep,
-    [UPS_OP_USLEEP] = &ups_op_usleep,
     [UPS_OP_PAUSE] = &ups_op_pause,
     [UPS_OP_SIGSUSPEND] = &ups_op_sigsuspend,
     [UPS_OP_SIGTIMEDWAIT] = &ups_op_sigtimedwait,

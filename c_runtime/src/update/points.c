@@ -239,15 +239,20 @@ static bool at_call(struct ups_thread *self, enum ups_want want) {
   return go;
 }
 
-bool ups_point_at_call(struct ups_thread *self) {
-  if (ups_storm_every == 0 && !ups_agent_wanted()) return false;
+bool ups_blocking_point(void) {
+  struct ups_thread *self = ups_self;
+  if (self == NULL || (ups_storm_every == 0 && !ups_agent_wanted())) return false;
   enum ups_want want = ups_wanted(self);
   /* A stop comes with the attention word set: the region sees it. */
   if (want == UPS_WANT_STORM || ups_agent_wanted()) return at_call(self, want);
   return false;
 }
 
-bool ups_point_at_stop(struct ups_thread *self) {
+bool ups_blocking_stop(void) {
+  struct ups_thread *self = ups_self;
+  if (self == NULL) return false;
+  /* Cleared before we look at what is wanted: whoever wants something later sets it again (seq_cst on both sides). */
+  atomic_store(&self->attention, 0);
   enum ups_want want = ups_wanted(self) == UPS_WANT_STOP ? UPS_WANT_STOP : UPS_WANT_NOTHING;
   bool go = at_call(self, want);
   /* Perhaps not here (a frame that cannot be left), but the next call may wait for long, and nobody signals again. */

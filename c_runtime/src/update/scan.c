@@ -83,6 +83,7 @@ static void sort(struct ups_extent *list, size_t n) {
  * tables of what moves. */
 static bool list_left_out(struct scan *scan) {
   size_t room = ups_map_list(NULL, 0) + 8 + (size_t)ups_threads_count() * UPS_REGIONS;
+  for (struct ups_thread *t = atomic_load(&ups_threads); t != NULL; t = t->next) room++;
   struct ups_extent *list = scan->left_out = ups_map(room * sizeof *list);
   if (list == NULL) {
     ups_text_add(scan->why, "there is no memory to look for pointers to what moves");
@@ -94,6 +95,7 @@ static bool list_left_out(struct scan *scan) {
   if (!ups_guest_runs()) /* else we are in memory of ours */
     list[n++] = (struct ups_extent){here - AGENT_BELOW, (uintptr_t)pthread_self()}; /* which is at the stack's top */
   for (struct ups_thread *t = atomic_load(&ups_threads); t != NULL; t = t->next) {
+    if (n < room) list[n++] = (struct ups_extent){(uintptr_t)t, (uintptr_t)(t + 1)};
     if (atomic_load(&t->state) == UPS_FREE) continue;
     for (int i = 0; i < UPS_REGIONS && n < room; i++)
       if (t->regions[i].high != 0) list[n++] = (struct ups_extent){t->regions[i].low, t->regions[i].high};

@@ -12,15 +12,26 @@
 #include "runtime.h"
 
 #include "blocking.h"
+#include "signals.h"
 
 _Thread_local struct ups_thread *ups_self __attribute__((tls_model("local-exec")));
 struct ups_stop ups_stop;
 uint32_t ups_storm_every;
+const char *ups_preloaded;
+_Atomic(uint32_t) ups_is_awake;
 
 static _Thread_local struct ups_thread record;
 static _Thread_local unsigned char frame[4096] __attribute__((aligned(16)));
 static _Thread_local volatile bool unrolled;
 static _Thread_local unsigned seed;
+
+/* Nobody may wake it while nothing is wanted: then every call goes the way that it goes before the first update. */
+bool ups_wake(void) { return atomic_load(&ups_is_awake) != 0; }
+
+bool ups_point_trapped(ucontext_t *context, int error) {
+  (void)context, (void)error;
+  return false;
+}
 
 static struct ups_thread *_Atomic threads[64];
 static _Atomic uint64_t stops, unrolls;
@@ -45,6 +56,12 @@ static void block(sigset_t *before) {
   sigdelset(&all, UPS_SIGNAL);
   pthread_sigmask(SIG_SETMASK, &all, before);
 }
+
+void ups_signals_block(sigset_t *old) { block(old); }
+
+void ups_signals_restore(const sigset_t *old) { pthread_sigmask(SIG_SETMASK, old, NULL); }
+
+void ups_signals_all(sigset_t *set) { sigfillset(set); }
 
 static bool stop(void) {
   sigset_t before;
@@ -177,7 +194,9 @@ void test_start(const char *name) {
   sigset_t before;
   mode = !strcmp(name, "park") ? TEST_PARK : !strcmp(name, "unroll") ? TEST_UNROLL
          : !strcmp(name, "storm") ? TEST_STORM : TEST_QUIET;
-  if (mode == TEST_STORM) ups_storm_every = 1;
+  atomic_store(&ups_is_awake, mode != TEST_QUIET);
+  if (mode != TEST_QUIET) ups_trap_install();
+  if (mode == TEST_STORM) ups_storm_every = ups_quick_off = 1;
   sigfillset(&action.sa_mask);
   sigaction(UPS_SIGNAL, &action, NULL);
   test_register();
