@@ -215,7 +215,7 @@ def _compile(unit: Unit, source: Path, target: Path, decisions: Decisions) -> No
         ]
         process.check(["objcopy", *drop, str(target)], f"leave the constructors of {unit.path} out")
     else:
-        elf.expose(target, elf.SHARED_NAMES)
+        elf.share(target)
 
 
 def _visible(text: bytes) -> bytes:

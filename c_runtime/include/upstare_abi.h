@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#define UPSTARE_ABI 4u
+#define UPSTARE_ABI 5u
 
 /* ---- Frames ------------------------------------------------------------------------------------------------------ */
 
@@ -96,6 +96,7 @@ struct upstare_table {
   uint32_t n_returns, returns;     /* struct upstare_return[], sorted by address */
   uint32_t n_operands, operands;   /* struct upstare_operand[] */
   uint32_t n_ranges, ranges;       /* struct upstare_range[], sorted: text of transformed units */
+  uint32_t n_bindings, bindings;   /* struct upstare_binding[], sorted by name */
   uint32_t n_names, names;         /* bytes of the string pool (NUL-terminated strings) */
 };
 
@@ -139,6 +140,14 @@ struct upstare_return {
 };
 
 struct upstare_range { uint64_t begin, end; };
+
+/* A variable, slot or stable entry of an executable that patches share with it. The dynamic linker does not know it: its
+ * tables would take memory in every process, updated or not. */
+struct upstare_binding {
+  uint64_t address;
+  uint32_t name; /* offset into the names */
+  uint32_t reserved;
+};
 
 enum upstare_operand_kind {
   UPSTARE_VALUE = 0,   /* bytes of a variable -> value slot */

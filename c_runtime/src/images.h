@@ -17,6 +17,7 @@ struct ups_table {
   const struct upstare_return *returns;
   const struct upstare_operand *operands;
   const struct upstare_range *ranges;
+  const struct upstare_binding *bindings;
   const char *names;
   const uint32_t *order; /* the points by (function, point, address) */
 };
@@ -67,6 +68,9 @@ const struct upstare_point *ups_image_point_of(const struct ups_image *image, ui
 const struct upstare_point *ups_image_point_next(const struct ups_image *image, const struct upstare_point *point);
 uint32_t ups_images_largest_frame(void); /* of all tables */
 const char *ups_image_name(const struct ups_image *image, uint64_t function); /* "?" if unknown */
+
+/* Where the image has what patches share with it under this name; 0: it has not. any. */
+uintptr_t ups_image_binding(const struct ups_image *image, const char *name);
 
 /* The code that resumes a frame of the function in this image. Null: it has none. any. */
 void (*ups_image_resume(const struct ups_image *image, uint64_t function))(void);

@@ -31,6 +31,12 @@ struct ups_halt_counts {
 struct ups_halt_counts ups_halt_describe(struct ups_text *list);
 void ups_halt_count(struct ups_halt_counts *counts);
 
+/* ---- bind.c -------------------------------------------------------------------------------------------------------------- */
+
+struct link_map;
+/* The image of a patch, just loaded, is led to what it shares with the executable. Null: done; else why not. agent. */
+const char *ups_bind(const struct link_map *map);
+
 /* ---- agent.c ------------------------------------------------------------------------------------------------------------- */
 
 bool ups_agent_called_off(void); /* the coordinator has gone, or said something while threads were being stopped. agent */

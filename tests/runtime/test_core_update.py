@@ -84,6 +84,7 @@ def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     patches = {
         "good": build_patch(SERVICE, program, scheme),
         "uncounted": build_patch(SERVICE, program, scheme, ["-DNO_COUNT"], "uncounted"),
+        "missing": build_patch(SERVICE, program, scheme, ["-DMISSING"], "missing"),
     }
     return program, patches
 
@@ -242,6 +243,15 @@ def test_wrong_build(service: Service) -> None:
     assert client.update(service.patches["good"])["ok"]
     reply = client.request(LOAD, 0, service.patches["uncounted"])
     assert not reply["ok"] and "another build" in reply["reason"]
+    assert service.runs(2)
+
+
+def test_a_variable_that_nobody_has(service: Service) -> None:
+    reply = service.connect().request(LOAD, 0, service.patches["missing"])
+    assert not reply["ok"]
+    assert reply["reason"] == "the patch needs up$ffffffffffff$missing, which the program does not have"
+    assert service.runs(1)
+    assert service.connect().update(service.patches["good"])["ok"]
     assert service.runs(2)
 
 

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from tests.support.tool import UPSTARE_CC
 from tests.unit.patch_samples import Version, call, loop, slot
 from upstare.cli import main
+from upstare.driver import elf
 from upstare.errors import EXIT_ERROR, EXIT_NOT_UPDATABLE, EXIT_UNCHANGED, EXIT_USAGE, UpstareError
 from upstare.model.description import Function, Variable, pack
 from upstare.patch.file import ABI
@@ -21,6 +23,7 @@ from upstare.patch.mapping import Mapping
 from upstare.patch.objects import ObjectIndex, changed_initials
 from upstare.patch.report import show
 from upstare.patch.user import UserTransformers
+from upstare.points.bindings import read_bindings
 
 
 @pytest.fixture(scope="module")
@@ -205,13 +208,17 @@ def test_initial_values_that_changed(tmp_path: Path) -> None:
     for number in (1, 2):
         source = tmp_path / f"v{number}.c"
         source.write_text(
-            f"""int n __asm__("up$1$n") = {number}; int same __asm__("up$1$same") = 7;
-int zero __asm__("up$1$zero"){" = 1" if number == 2 else ""};
-const char *text __asm__("up$1$text") = "{number}";
-int main(void) {{ return n; }}
+            f"""int n = {number}; int same = 7; int zero{" = 1" if number == 2 else ""}; const char *text = "{number}";
+__thread int own = {number};
+int main(void) {{ return n + same + zero + own + (text != 0); }}
 """
         )
         made.append(source.with_suffix(""))
-        subprocess.run(["cc", "-rdynamic", "-o", made[-1], source], check=True, timeout=60)
-    names = [f"up$1${n}" for n in ("n", "same", "zero", "text", "none")]
-    assert changed_initials(made[0], made[1], names) == ["up$1$n", "up$1$zero"]
+        subprocess.run([*UPSTARE_CC.split(), "-rdynamic", "-o", made[-1], source], check=True, timeout=120)
+    sizes = {name: 8 if name.endswith("text") else 4 for path in made for name in read_bindings(path) if "up$" in name}
+    symbols = {name.rpartition("$")[2]: name for name in sizes}
+    assert {"n", "same", "zero", "text"} <= symbols.keys() and "own" not in symbols
+    assert changed_initials(made[0], made[1], sizes) == sorted([symbols["n"], symbols["zero"]])
+    assert changed_initials(made[0], made[1], {"up$1$none": 4}) == []
+    known = [s.name for s in elf.read(made[0]).symbols(".dynsym") if s.name.startswith(elf.BOUND_NAMES)]
+    assert [name.rpartition("$")[2] for name in known] == ["own"], "the dynamic linker knows more than it must"

@@ -18,6 +18,7 @@ from upstare.points.layout import (
     FLAG_PREFIX,
     NEXT_RETURN,
     NEXT_UNKNOWN,
+    BindingRow,
     FunctionRow,
     OperandRow,
     PointRow,
@@ -286,7 +287,8 @@ def sample() -> Table:
         [ReturnRow(0x2000, 0), ReturnRow(0x2090, -1)],
         [OperandRow(0, 3, 4, 0xFF, 1, 0, 0, 0, 8, -16), OperandRow(1, 4, 0xFF, 0xFF, 1, 0, 3, 16, 24, 0x4000)],
         [RangeRow(0x1000, 0x3000)],
-        b"\0f\0g\0",
+        [BindingRow(0x4000, 5), BindingRow(0x4008, 12)],
+        b"\0f\0g\0up$1$a\0ups$slot$f\0",
     )
 
 
@@ -295,6 +297,7 @@ def test_table_reads_back_as_written() -> None:
     again = read_table(write_table(table))
     assert again == table
     assert [again.name(f) for f in again.functions] == ["f", "g"]
+    assert [again.name(b) for b in again.bindings] == ["up$1$a", "ups$slot$f"]
     assert again.operands_of(again.points[0])[1].value == 0x4000
 
 
@@ -329,6 +332,7 @@ def test_layout_is_that_of_the_header(tmp_path: Path) -> None:
           struct upstare_return *r = (void *)(b + t->returns);
           struct upstare_operand *o = (void *)(b + t->operands);
           struct upstare_range *g = (void *)(b + t->ranges);
+          struct upstare_binding *w = (void *)(b + t->bindings);
           printf("%x %u %u %u %u %u %u %u %u %u\\n", t->magic, t->abi, t->scheme, t->build[31], t->n_functions,
                  t->n_points, t->n_returns, t->n_operands, t->n_ranges, t->n_names);
           printf("%lu %lx %u %s\\n", n[0].id, n[0].resume, n[0].frame_size, b + t->names + n[1].name);
@@ -338,15 +342,17 @@ def test_layout_is_that_of_the_header(tmp_path: Path) -> None:
           printf("%lx %d %lx %lx\\n", r[1].address, r[1].point, g[0].begin, g[0].end);
           printf("%u %u %u %u %x %u %u %u %ld %lx\\n", o[1].kind, o[1].sort, o[0].place, o[0].base,
                  o[0].index, o[0].scale, o[1].offset, o[1].size, o[0].value, o[1].value);
+          printf("%u %lx %s\\n", t->n_bindings, w[1].address, b + t->names + w[1].name);
           return 0;
         }
     """)
     program = compile_c(tmp_path / "read", source)
     done = subprocess.run([program, tmp_path / "table"], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [
-        f"31545055 {ABI} 0 31 2 2 2 2 1 5",
+        f"31545055 {ABI} 0 31 2 2 2 2 1 23",
         "1 1000 64 g",
         "2000 2010 2 1 10 2 2 2 1 0 -1",
         "2090 -1 1000 3000",
         "1 3 3 4 ff 1 16 24 -16 4000",
+        "2 4008 ups$slot$f",
     ]

@@ -22,7 +22,8 @@ SECTION_LIBRARY = ".upstare.library"
 SECTION_POINTS = ".upstare.points"
 SECTION_DESCRIPTION = ".upstare.desc"
 SECTION_NOTES = ".upstare_notes"
-SHARED_NAMES = ("upstare_", "up$", "upe$", "ups$slot$")  # how the names begin that all images of a process share
+BOUND_NAMES = ("up$", "upe$", "ups$slot$")  # how the names begin that a patch shares with the executable
+SHARED_NAMES = ("upstare_", *BOUND_NAMES)  # ... and those of the runtime, which the dynamic linker knows
 ENTRY = "upe$"  # those of stable entries
 SECTION_RESUME = "upstare_resume"  # a C identifier: the linker provides its bounds
 SECTION_UPDATE = "upstare_update"  # the part of the runtime that only an update needs; so is this
@@ -35,7 +36,7 @@ SHT_NOBITS = 8
 SHF_ALLOC = 2
 SHF_EXECINSTR = 4
 STT_OBJECT, STT_FUNC, STT_COMMON, STT_TLS, STT_IFUNC = 1, 2, 5, 6, 10
-STB_LOCAL = 0
+STB_LOCAL, STB_WEAK = 0, 2
 SHN_UNDEF = 0
 SHT_DYNAMIC = 6
 SHT_NOTE = 7
@@ -47,7 +48,8 @@ _SEGMENT = struct.Struct("<IIQQQQQQ")
 _SYMBOL = struct.Struct("<IBBHQQ")
 _DYNAMIC = struct.Struct("<qQ")
 
-_OTHER = 5  # where the visibility is in a symbol
+_INFO = 4  # where binding and type are in a symbol
+_OTHER = 5  # ... and the visibility
 _VISIBILITY = 3
 _HIDDEN = 2
 _VALUE = 8  # where the address is in a symbol
@@ -314,14 +316,31 @@ def withhold_segment(path: Path, sections: Iterable[str]) -> None:
             path.write_bytes(data)
 
 
-def expose(path: Path, beginnings: tuple[str, ...]) -> None:
-    """No symbol of the object whose name begins like this is hidden: the linker may export it."""
+def share(path: Path) -> None:
+    """What a transformed object of an executable shares with patches is hidden from the dynamic linker: they bind to it
+    by the point table. Only what belongs to threads is the dynamic linker's to bind."""
 
-    def shown(name: str, entry: bytearray) -> None:
-        if name.startswith(beginnings):
+    def settled(name: str, entry: bytearray) -> None:
+        if not name.startswith(BOUND_NAMES):
+            return
+        _, info, _, index, _, _ = _SYMBOL.unpack(entry)
+        if info & 15 == STT_TLS:
             entry[_OTHER] &= ~_VISIBILITY
+        elif index != SHN_UNDEF:
+            entry[_OTHER] = entry[_OTHER] & ~_VISIBILITY | _HIDDEN
 
-    _change_symbols(path, ".symtab", shown)
+    _change_symbols(path, ".symtab", settled)
+
+
+def bind_late(path: Path) -> None:
+    """The dynamic linker leaves what a patch shares with the executable to the runtime, where it does not find it."""
+
+    def weakened(name: str, entry: bytearray) -> None:
+        _, info, _, index, _, _ = _SYMBOL.unpack(entry)
+        if name.startswith(BOUND_NAMES) and index == SHN_UNDEF and info & 15 != STT_TLS:
+            entry[_INFO] = STB_WEAK << 4 | info & 15
+
+    _change_symbols(path, ".dynsym", weakened)
 
 
 def hide(path: Path, hidden: Container[str]) -> None:

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from elftools.elf.elffile import ELFFile
+from typing import TYPE_CHECKING
 
 from upstare.driver import process, unreachable
 from upstare.driver.elf import (
     SECTION_DESCRIPTION,
     SECTION_NOTES,
     SECTION_POINTS,
+    STT_TLS,
     add_sections,
+    bind_late,
     lead_to_entries,
+    read,
     read_section,
 )
 from upstare.driver.runtime import WRAP_JUMPS, include_directory
@@ -24,6 +25,7 @@ from upstare.model.description import Description, unit_text
 from upstare.model.unit import Options, Unit
 from upstare.patch.objects import ObjectIndex
 from upstare.patch.transformers import Direction, generate
+from upstare.points.bindings import read_bindings
 
 if TYPE_CHECKING:
     from upstare.build import Image
@@ -95,6 +97,7 @@ def build_payload(
     )
     lead_to_entries(result)
     _verify_symbols(result, old, new, compiler, work)
+    bind_late(result)
     _add_tables(result, old, new, image.description)
     return result.read_bytes(), source
 
@@ -151,7 +154,7 @@ def _add_tables(result: Path, old: Executable, new: Executable, description: Des
 def _verify_symbols(result: Path, old: Executable, new: Executable, compiler: list[str], work: Path) -> None:
     """The patch finds everything it refers to, in the old program or in its libraries.
 
-    A stub with the dynamic symbols of the old program stands for it: executables cannot be linked against.
+    A stub with the symbols of the old program that patches see stands for it: executables cannot be linked against.
     """
     lines = [".text"]
     for name, is_thread_local in _exported(old.path):
@@ -173,13 +176,6 @@ def _verify_symbols(result: Path, old: Executable, new: Executable, compiler: li
 
 
 def _exported(path: Path) -> list[tuple[str, bool]]:
-    """Names of the dynamic symbols that an executable defines, and whether each is thread-local."""
-    with path.open("rb") as file:
-        table: Any = ELFFile(file).get_section_by_name(".dynsym")
-        if table is None:
-            return []
-        return [
-            (symbol.name, symbol["st_info"]["type"] == "STT_TLS")
-            for symbol in table.iter_symbols()
-            if symbol.name and symbol["st_shndx"] != "SHN_UNDEF"
-        ]
+    """The names that an executable shares with patches, and whether each is thread-local."""
+    known = [(s.name, s.type == STT_TLS) for s in read(path).symbols(".dynsym") if s.defined]
+    return known + [(name, False) for name in read_bindings(path)]

@@ -71,7 +71,7 @@ def _note_initials(report: PatchReport, old: Executable, new: Executable) -> Non
     """Say which variables have another initialiser, but stay, and with them their values."""
     known = {v.symbol: v for v in old.description.variables if not v.thread_local}
     both = {v.symbol: v for v in new.description.variables if v.symbol in known}
-    for symbol in changed_initials(old.path, new.path, both):
+    for symbol in changed_initials(old.path, new.path, {name: v.size for name, v in both.items()}):
         report.notes.append(
             Finding(
                 f"variable {variable_name(both[symbol])}",

@@ -8,7 +8,7 @@ in this image, ``upf$ENTRY`` the function behind a stable entry.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,11 @@ from upstare.driver import process
 from upstare.errors import UpstareError
 from upstare.model.description import Function, Variable
 from upstare.patch.transformers import Pristine, entry_alias, initial_alias
+from upstare.points.bindings import read_bindings
 
 _LARGEST = 1 << 16  # initial values up to this size are copied into the patch's tables
 _ABSOLUTE = 1  # R_X86_64_64
-_ALLOCATED = 2  # SHF_ALLOC
+_ALLOCATED, _THREADS = 2, 0x400  # SHF_ALLOC, SHF_TLS
 
 
 @dataclass
@@ -127,35 +128,37 @@ def _relocations(section: Any) -> Iterable[Any]:
     return () if found is None else found.iter_relocations()
 
 
-def changed_initials(old: Path, new: Path, symbols: Iterable[str]) -> list[str]:
-    """Those of the variables (of both executables, with the same symbol) whose initial bytes differ.
+def changed_initials(old: Path, new: Path, sizes: Mapping[str, int]) -> list[str]:
+    """Those of the variables (of both executables, with the same symbol and size) whose initial bytes differ.
 
     Initial values that hold addresses are not compared: those differ in every build.
+
+    Raises:
+        UpstareError: the point table of one is damaged.
     """
-    wanted = set(symbols)
-    before, after = _initial_bytes(old, wanted), _initial_bytes(new, wanted)
-    return sorted(name for name in wanted if name in before and name in after and before[name] != after[name])
+    before, after = _initial_bytes(old, sizes), _initial_bytes(new, sizes)
+    return sorted(name for name in sizes if name in before and name in after and before[name] != after[name])
 
 
-def _initial_bytes(path: Path, wanted: set[str]) -> dict[str, bytes]:
+def _initial_bytes(path: Path, sizes: Mapping[str, int]) -> dict[str, bytes]:
+    places = read_bindings(path)
     with path.open("rb") as file:
         elf: Any = ELFFile(file)
-        table = elf.get_section_by_name(".dynsym")
-        sections = list(elf.iter_sections())
-        loaded = [s for s in sections if s["sh_type"] == "SHT_RELA" and s["sh_flags"] & _ALLOCATED]
-        relocated = sorted(r["r_offset"] for s in loaded for r in s.iter_relocations())
+        sections = [s for s in elf.iter_sections() if s["sh_flags"] & _ALLOCATED]
+        relocated = sorted(r["r_offset"] for s in sections if s["sh_type"] == "SHT_RELA" for r in s.iter_relocations())
         result: dict[str, bytes] = {}
-        for symbol in table.iter_symbols() if table is not None else ():
-            index, begin, size = symbol["st_shndx"], symbol["st_value"], symbol["st_size"]
-            if symbol.name not in wanted or not isinstance(index, int):
-                continue
+        for name in places.keys() & sizes.keys():
+            begin, size = places[name], sizes[name]
             place = bisect_left(relocated, begin)
             if place < len(relocated) and relocated[place] < begin + size:
                 continue
-            section = sections[index]
-            if section["sh_type"] == "SHT_NOBITS":
-                result[symbol.name] = bytes(size)
-                continue
-            file.seek(section["sh_offset"] + begin - section["sh_addr"])
-            result[symbol.name] = file.read(size)
+            for section in sections:
+                at = begin - section["sh_addr"]
+                if not 0 <= at <= at + size <= section["sh_size"] or section["sh_flags"] & _THREADS:
+                    continue
+                if section["sh_type"] == "SHT_NOBITS":
+                    result[name] = bytes(size)
+                else:
+                    file.seek(section["sh_offset"] + at)
+                    result[name] = file.read(size)
         return result

@@ -75,7 +75,8 @@ def print_table(title: str, table: Table, bodies: Bodies, summary: bool) -> None
     print(
         f"  {len(table.functions)} functions, {len(table.points)} points ({nexts[NEXT_RETURN]} return, "
         f"{nexts[0]} inlined, {nexts[NEXT_UNKNOWN]} unknown), {len(table.operands)} operands, "
-        f"{len(table.returns)} returns, {sum(r.end - r.begin for r in table.ranges)} bytes of text"
+        f"{len(table.returns)} returns, {len(table.bindings)} bindings, "
+        f"{sum(r.end - r.begin for r in table.ranges)} bytes of text"
     )
     if summary:
         return
@@ -91,6 +92,8 @@ def print_table(title: str, table: Table, bodies: Bodies, summary: bool) -> None
     for row in table.returns:
         target = "out" if row.point == NEXT_RETURN else _name(table.points[row.point], names)
         print(f"return {row.address:#x} in {_where(row.address, bodies)}: {target}")
+    for binding in table.bindings:
+        print(f"binding {binding.address:#x}: {table.name(binding)}")
     for text in table.ranges:
         print(f"text {text.begin:#x} {text.end:#x}")
 

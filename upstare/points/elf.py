@@ -17,6 +17,7 @@ SHT_RELA = 4
 SHT_NOBITS = 8
 SHF_ALLOC = 2
 SHF_EXECINSTR = 4
+STB_LOCAL = 0
 STT_FUNC = 2
 STT_GNU_IFUNC = 10
 EM_X86_64 = 62
@@ -119,6 +120,16 @@ class Elf:
             for name, info, _other, section, value, size in _SYMBOL.iter_unpack(self.content(table))
             if section and info & 15 in (STT_FUNC, STT_GNU_IFUNC)
         ]
+
+    def withheld(self, beginnings: tuple[bytes, ...]) -> dict[bytes, int]:
+        """The addresses of what is defined here under names that begin like this, and local after the link."""
+        found: dict[bytes, int] = {}
+        for table in (s for s in self.sections if s.type == SHT_SYMTAB):
+            strings = self.content(self.sections[table.link])
+            for name, info, _other, section, value, _size in _SYMBOL.iter_unpack(self.content(table)):
+                if info >> 4 == STB_LOCAL and section and strings.startswith(beginnings, name):
+                    found[strings[name : strings.index(b"\0", name)]] = value
+        return found
 
     def relocations(self, name: str) -> Iterator[Relocation]:
         """The relocations of all sections of an object that are called ``name``."""

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 from upstare.errors import UpstareError
 
 MAGIC = 0x31545055
-ABI = 4
+ABI = 5
 SCHEMES = ("trap", "flag")
 
 NEXT_RETURN = -1
@@ -27,12 +27,13 @@ OBJECT_ONLY, ARGUMENTS, CHAIN, SIZED = range(4)
 REG, XMM, IMM, MEM, MEM_RIP, MEM_FS = range(6)
 NO_REGISTER = 0xFF
 
-HEADER = struct.Struct("<IIII32s12I")
+HEADER = struct.Struct("<IIII32s14I")
 FUNCTION = struct.Struct("<QQII")
 POINT = struct.Struct("<QQQIIIHHiI")
 RETURN = struct.Struct("<QiI")
 OPERAND = struct.Struct("<6BHIIq")
 RANGE = struct.Struct("<QQ")
+BINDING = struct.Struct("<QII")
 
 
 class FunctionRow(NamedTuple):
@@ -90,9 +91,17 @@ class RangeRow(NamedTuple):
     end: int
 
 
+class BindingRow(NamedTuple):
+    """``struct upstare_binding``. ``name`` is an offset into the names."""
+
+    address: int
+    name: int
+    reserved: int = 0
+
+
 @dataclass
 class Table:
-    """A point table. Points, returns and ranges are sorted by address, functions by id."""
+    """A point table. Points, returns and ranges are sorted by address, functions by id, bindings by name."""
 
     scheme: str  # 'trap' or 'flag'
     build: bytes  # 32 bytes
@@ -101,18 +110,19 @@ class Table:
     returns: Sequence[ReturnRow]
     operands: Sequence[OperandRow]
     ranges: Sequence[RangeRow]
+    bindings: Sequence[BindingRow]
     names: bytes
 
-    def name(self, function: FunctionRow) -> str:
-        """The name of a function."""
-        return self.names[function.name : self.names.index(b"\0", function.name)].decode()
+    def name(self, row: FunctionRow | BindingRow) -> str:
+        """The name of a function, or of what is bound."""
+        return self.names[row.name : self.names.index(b"\0", row.name)].decode(errors="surrogateescape")
 
     def operands_of(self, point: PointRow) -> Sequence[OperandRow]:
         """The operands of a point."""
         return self.operands[point.operand : point.operand + point.n_operands]
 
 
-Row = TypeVar("Row", FunctionRow, PointRow, ReturnRow, OperandRow, RangeRow)
+Row = TypeVar("Row", FunctionRow, PointRow, ReturnRow, OperandRow, RangeRow, BindingRow)
 
 
 def write_table(table: Table) -> bytes:
@@ -123,6 +133,7 @@ def write_table(table: Table) -> bytes:
         (len(table.returns), b"".join([RETURN.pack(*row) for row in table.returns])),
         (len(table.operands), _pack_operands(table.operands)),
         (len(table.ranges), b"".join([RANGE.pack(*row) for row in table.ranges])),
+        (len(table.bindings), b"".join([BINDING.pack(*row) for row in table.bindings])),
         (len(table.names), table.names),
     ]
     position = HEADER.size
@@ -148,7 +159,7 @@ def read_table(data: bytes) -> Table:
         raise UpstareError(f"the point table is of another UpStare release (ABI {abi}, this is {ABI})")
     if size != len(data) or scheme >= len(SCHEMES):
         raise UpstareError("the point table is damaged: its header does not fit its bytes")
-    names_count, names_offset = directory[10:12]
+    names_count, names_offset = directory[12:14]
     _check_span(data, "names", names_offset, names_count)
     table = Table(
         SCHEMES[scheme],
@@ -158,6 +169,7 @@ def read_table(data: bytes) -> Table:
         _rows(data, RETURN, ReturnRow, directory[4:6]),
         _rows(data, OPERAND, OperandRow, directory[6:8]),
         _rows(data, RANGE, RangeRow, directory[8:10]),
+        _rows(data, BINDING, BindingRow, directory[10:12]),
         data[names_offset : names_offset + names_count],
     )
     _check(table)
@@ -194,7 +206,8 @@ def _check(table: Table) -> None:
 
     n_points, n_operands = len(table.points), len(table.operands)
     require(not table.names or table.names[-1] == 0, "the names do not end")
-    require(all(f.name < len(table.names) for f in table.functions), "a name is out of bounds")
+    named = [f.name for f in table.functions] + [b.name for b in table.bindings]
+    require(all(name < len(table.names) for name in named), "a name is out of bounds")
     known = {f.id for f in table.functions}
     require(len(known) == len(table.functions), "two functions have one id")
     for p in table.points:
@@ -212,6 +225,8 @@ def _check(table: Table) -> None:
     require(_ascending([r.address for r in table.returns]), "returns are not sorted")
     bounds = [bound for r in table.ranges for bound in r]
     require(bounds == sorted(bounds), "ranges are not sorted")
+    bound = [table.name(b).encode(errors="surrogateescape") for b in table.bindings]
+    require(bound == sorted(set(bound)), "bindings are not sorted")
 
 
 def _ascending(keys: list[int]) -> bool:

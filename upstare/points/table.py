@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from upstare.driver.elf import BOUND_NAMES
 from upstare.errors import UpstareError
 from upstare.model.description import Description, Function
 from upstare.points.code import Bodies, Body
@@ -15,6 +16,7 @@ from upstare.points.layout import (
     FLAG_PREFIX,
     NEXT_RETURN,
     NEXT_UNKNOWN,
+    BindingRow,
     FunctionRow,
     OperandRow,
     PointRow,
@@ -97,6 +99,7 @@ def build(path: Path, description: Description) -> tuple[Table, list[Problem]]:
             note.flags |= FLAG_PREFIX if prefixed else 0
     rows, operands = _point_rows(notes, following)
     function_rows, pool = _function_rows(symbols, notes, functions)
+    bindings = _binding_rows(elf, pool)
     table = Table(
         description.scheme,
         bytes.fromhex(description.build),
@@ -105,7 +108,8 @@ def build(path: Path, description: Description) -> tuple[Table, list[Problem]]:
         _return_rows(tracer, own, names),
         operands,
         _range_rows(own.values()),
-        pool,
+        bindings,
+        bytes(pool),
     )
     return table, problems
 
@@ -242,7 +246,7 @@ def _point_rows(notes: list[Note], following: dict[int, int]) -> tuple[list[Poin
 
 def _function_rows(
     symbols: list[Symbol], notes: Iterable[Note], functions: dict[int, Function]
-) -> tuple[list[FunctionRow], bytes]:
+) -> tuple[list[FunctionRow], bytearray]:
     """A row for each function with a resume clone, and the string pool."""
     resume = {
         int(s.name.removeprefix(RESUME_PREFIX), 16): s.address
@@ -263,7 +267,16 @@ def _function_rows(
             offsets[function.name] = len(pool)
             pool += function.name.encode() + b"\0"
         rows.append(FunctionRow(identity, resume[identity], function.frame_size, offsets[function.name]))
-    return rows, bytes(pool)
+    return rows, pool
+
+
+def _binding_rows(elf: Elf, pool: bytearray) -> list[BindingRow]:
+    """A row for each variable, slot and stable entry that patches share and the dynamic linker cannot know."""
+    rows: list[BindingRow] = []
+    for name, address in sorted(elf.withheld(tuple(name.encode() for name in BOUND_NAMES)).items()):
+        rows.append(BindingRow(address, len(pool)))
+        pool += name + b"\0"
+    return rows
 
 
 def _return_rows(tracer: Tracer, own: dict[int, Body], names: _Names) -> list[ReturnRow]:

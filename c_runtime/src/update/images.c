@@ -80,6 +80,11 @@ static const char *check_points(const struct ups_table *t) {
     if (r->point < UPSTARE_NEXT_UNKNOWN || (r->point >= 0 && (uint32_t)r->point >= h->n_points))
       return DAMAGED "a return address in it is damaged";
   }
+  for (uint32_t i = 0; i < h->n_bindings; i++) {
+    const struct upstare_binding *b = &t->bindings[i];
+    if (b->name >= h->n_names) return DAMAGED "a binding in it is damaged";
+    if (i > 0 && strcmp(t->names + b[-1].name, t->names + b->name) >= 0) return DAMAGED "its bindings are out of order";
+  }
   for (uint32_t i = 0; i < h->n_ranges; i++)
     if (t->ranges[i].begin > t->ranges[i].end || (i > 0 && t->ranges[i - 1].end > t->ranges[i].begin))
       return DAMAGED "its ranges are out of order";
@@ -130,6 +135,7 @@ const struct ups_table *ups_table_open(const unsigned char *bytes, size_t size, 
       !array_fits(&h, h.returns, h.n_returns, sizeof(struct upstare_return)) ||
       !array_fits(&h, h.operands, h.n_operands, sizeof(struct upstare_operand)) ||
       !array_fits(&h, h.ranges, h.n_ranges, sizeof(struct upstare_range)) ||
+      !array_fits(&h, h.bindings, h.n_bindings, sizeof(struct upstare_binding)) ||
       h.names > h.size || h.n_names > h.size - h.names)
     return NULL;
   /* A copy: aligned, and out of reach of whoever may write to the file. */
@@ -149,6 +155,7 @@ const struct ups_table *ups_table_open(const unsigned char *bytes, size_t size, 
   t->returns = (const void *)(copy + h.returns);
   t->operands = (const void *)(copy + h.operands);
   t->ranges = (const void *)(copy + h.ranges);
+  t->bindings = (const void *)(copy + h.bindings);
   t->names = (const char *)copy + h.names;
   const char *problem = check_functions(t);
   if (problem == NULL) problem = check_points(t);
@@ -284,6 +291,21 @@ const char *ups_image_name(const struct ups_image *image, uint64_t function) {
   const struct ups_table *t = atomic_load_explicit(&image->table, memory_order_acquire);
   const struct upstare_function *f = t == NULL ? NULL : function_in(t, function);
   return f ? t->names + f->name : "?";
+}
+
+uintptr_t ups_image_binding(const struct ups_image *image, const char *name) {
+  const struct ups_table *t = atomic_load_explicit(&image->table, memory_order_acquire);
+  uint32_t low = 0, high = t == NULL ? 0 : t->header->n_bindings;
+  while (low < high) {
+    uint32_t middle = low + (high - low) / 2;
+    int order = strcmp(t->names + t->bindings[middle].name, name);
+    if (order == 0) return t->bindings[middle].address + image->bias;
+    if (order < 0)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return 0;
 }
 
 void (*ups_image_resume(const struct ups_image *image, uint64_t function))(void) {

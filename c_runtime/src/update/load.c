@@ -119,12 +119,18 @@ static struct ups_image *load_image(int fd, const struct ups_elf *file, const st
     *why = dlerror();
     return NULL;
   }
+  if (dlinfo(handle, RTLD_DI_LINKMAP, &map) != 0) {
+    *why = dlerror();
+    goto out;
+  }
+  *why = ups_bind(map);
+  if (*why != NULL) goto out;
   image.patch = dlsym(handle, "upstare_patch");
   *why = check_patch(image.patch, current);
   if (*why != NULL) goto out;
   *why = "the patch has no table of update points";
   const unsigned char *bytes = ups_elf_section(file, UPSTARE_SECTION_TABLE, &size);
-  if (bytes == NULL || dlinfo(handle, RTLD_DI_LINKMAP, &map) != 0) goto out;
+  if (bytes == NULL) goto out;
   const struct ups_table *table = ups_table_open(bytes, size, why);
   if (table == NULL) goto out;
   image.info = image.patch->image;

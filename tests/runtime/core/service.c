@@ -225,6 +225,10 @@ RESUME(int, 00000000000b0002) {
 
 #ifdef PATCH
 extern struct old_config config_1 __asm__("up$aaaaaaaaaaaa$config");
+#ifdef MISSING
+extern int missing __asm__("up$ffffffffffff$missing") __attribute__((weak));
+int *wanted EXPORTED = &missing + 1;
+#endif
 extern const struct upstare_image_info upstare_image_self __attribute__((visibility("hidden")));
 
 static int main_forward(const unsigned char *old, unsigned char *new, struct upstare_context *context) {
