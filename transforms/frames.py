@@ -13,6 +13,8 @@ from upstare.frontend.functions import Local
 from upstare.frontend.types import TypeTable, is_array
 
 KEPT_HEADER = 16
+_MANY_POINTS = 32
+_REGISTERS = 6  # that calls keep
 KEPT = frozenset({"kept", "arguments", "chain", "sized"})  # slots with a header
 REMOTE = frozenset({"kept", "arguments", "sized"})  # objects that the resume clone has elsewhere
 _FLOATING = {TypeKind.FLOAT, TypeKind.DOUBLE}
@@ -43,7 +45,13 @@ class FrameSlot:
 
 
 class Frame:
-    """All slots of a function, after liveness."""
+    """All slots of a function, after liveness.
+
+    Attributes:
+        crowded: To the compiler the operand of a point is a use like any other; where many points compete for few
+            registers, a variable that seldom changes but is live at all of them drives out others that are used. There
+            the points take their operands aside, at a label that the compiler expects to be seldom reached.
+    """
 
     def __init__(self, form: NormalForm, live: dict[ir.Point, frozenset[int]], types: TypeTable) -> None:
         self.form = form
@@ -78,6 +86,9 @@ class Frame:
             for target in point.live:
                 if target not in self.slots:
                     self._add(target, types)
+
+        most = max((len(point.live) for point in form.points), default=0)
+        self.crowded = len(form.points) >= _MANY_POINTS and most > _REGISTERS
 
     def sized(self) -> list[FrameSlot]:
         """Those of variable-length arrays: the resume clone goes on using their memory when they are out of scope."""

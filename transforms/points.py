@@ -46,6 +46,8 @@ def point_text(point: ir.Point, frame: Frame, identity: str, line: int, scheme: 
         return _flag(point, slots, frame, identity, line, resume)
     each = MAX_OPERANDS if not frame.sized() else MAX_OPERANDS // 2  # they take two
     chunks = [slots[i : i + each] for i in range(0, len(slots), each)] or [[]]
+    if frame.crowded and not resume:
+        chunks.insert(0, [])
     return _chained([partial(_trap, point, chunk, identity, line, resume=resume) for chunk in chunks])
 
 
@@ -59,7 +61,7 @@ def _chained(chunks: list[Callable[..., str]]) -> str:
     text = f"{{ __label__ {', '.join(labels)}; {chunks[0](last, labels[0])} if (0) {{ "
     for i, chunk in enumerate(chunks[1:]):
         following = labels[i + 1] if i + 1 < last else "upstare_ret"
-        text += f"{labels[i]}: {chunk(last - 1 - i, following)} goto upstare_ret; "
+        text += f"{labels[i]}: __attribute__((__cold__)); {chunk(last - 1 - i, following)} goto upstare_ret; "
     return text + "} }"
 
 
