@@ -171,3 +171,23 @@ def test_process_has_no_library_only_for_updates(tmp_path: Path) -> None:
     with program.open("rb") as file:
         dynamic: Any = ELFFile(file).get_section_by_name(".dynamic")
         assert [tag.needed for tag in dynamic.iter_tags("DT_NEEDED")] == ["libc.so.6"]
+
+
+def test_a_name_that_is_the_end_of_another_is_awake(tmp_path: Path) -> None:
+    """Assemblers keep such a name as the end of the longer one."""
+    source = """
+#include <setjmp.h>
+#include <unistd.h>
+static jmp_buf one;
+static sigjmp_buf other;
+int my_upstare_read(int x) { return x + 1; }
+int main(int count, char **words) {
+  char c;
+  if (count > 1) siglongjmp(other, words != 0);
+  if (setjmp(one) == 0) longjmp(one, 1);
+  return read(0, &c, 1) + my_upstare_read(3);
+}
+"""
+    program = build(tmp_path, source=source)
+    done = subprocess.run([program], input=b"x", timeout=30)
+    assert done.returncode == 5

@@ -24,7 +24,8 @@ _HEADER = struct.Struct("<40xQ10xHH")  # where the table of sections is, the siz
 _SECTION = struct.Struct("<4xI16xQQI20x")  # type, offset, size, link
 _SHT_SYMTAB = 2
 _STARTERS = (".preinit_array", ".init_array", ".fini_array")  # whom the C library calls
-_WANTED = re.compile(rb"(?<=\0)(?:upstare_\w+|\w*longjmp\w*)")
+_WANTED = re.compile(rb"upstare_\w+|longjmp\w*")
+_BEFORE = ("", "_", "__", "sig")  # what names of jumps begin with
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,11 @@ def find(path: Path, prefix: str, start: str) -> Reach:
 
 
 def mentioned(objects: Iterable[Path]) -> set[str]:
-    """The names that transformed objects may call the runtime by, and those of jumps, which it wraps."""
+    """The names that transformed objects may call the runtime by, and those of jumps, which it wraps.
+
+    The names of an object are not looked up one by one, and one may be the end of another. So these are all that could
+    be meant.
+    """
     names: set[str] = set()
     for path in objects:
         data = path.read_bytes()
@@ -110,5 +115,7 @@ def mentioned(objects: Iterable[Path]) -> set[str]:
         for kind, _, _, link in rows:
             if kind == _SHT_SYMTAB:
                 _, begin, length, _ = rows[link]
-                names.update(name.decode() for name in _WANTED.findall(data[begin : begin + length]))
+                found = {name.decode() for name in _WANTED.findall(data[begin : begin + length])}
+                names.update(name[i:] for name in found for i in range(len(name)))
+                names.update(before + name for name in found for before in _BEFORE)
     return names
