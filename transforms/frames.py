@@ -50,7 +50,8 @@ class Frame:
     Attributes:
         crowded: To the compiler the operand of a point is a use like any other; where many points compete for few
             registers, a variable that seldom changes but is live at all of them drives out others that are used. There
-            the points take their operands aside, at a label that the compiler expects to be seldom reached.
+            the points take their operands aside, at a label that the compiler expects to be seldom reached. (clang
+            takes no jump to a label in the scope of a variable-length array.)
     """
 
     def __init__(self, form: NormalForm, live: dict[ir.Point, frozenset[int]], types: TypeTable) -> None:
@@ -88,7 +89,7 @@ class Frame:
                     self._add(target, types)
 
         most = max((len(point.live) for point in form.points), default=0)
-        self.crowded = len(form.points) >= _MANY_POINTS and most > _REGISTERS
+        self.crowded = len(form.points) >= _MANY_POINTS and most > _REGISTERS and not self._sized
 
     def sized(self) -> list[FrameSlot]:
         """Those of variable-length arrays: the resume clone goes on using their memory when they are out of scope."""
