@@ -144,7 +144,7 @@ def serve(nonce: int) -> None:
     connection.connect(address)
     hello = {
         "hello": 4,
-        "abi": 4,
+        "abi": 5,
         "pid": os.getpid(),
         "build": "a" * 64,
         "program": "server",
