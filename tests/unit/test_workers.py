@@ -29,7 +29,7 @@ def test_the_result_comes_back_and_nothing_else(processors: int) -> None:
     assert content == bytes(1 << 20)
     assert (pid == os.getpid(), changed == [1]) == (processors == 1, processors == 1)
     with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+        os.waitpid(pid, os.WNOHANG)
 
 
 def test_what_it_raises_is_raised_here() -> None:
