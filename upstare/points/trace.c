@@ -497,16 +497,18 @@ static void want(struct text *t, const uint8_t *code, int size)
 		t->wanted[t->n_wanted++] = row;
 }
 
-/* What the plain instruction does; NULL if it is not known, but wanted from now on. */
-static const struct effect *effect_of(struct text *t, const uint8_t *code, int size)
+/* What the plain instruction does: a copy, as the table moves when it grows. 0 if it is not known, but wanted from now
+ * on. */
+static int effect_of(struct text *t, const uint8_t *code, int size, struct effect *effect)
 {
 	struct described *row = row_of(t, code, size);
 
-	if (!row || !row->size)
+	if (!row || !row->size) {
 		want(t, code, size);
-	else if (!(row->effect.flags & UNKNOWN))
-		return &row->effect;
-	return NULL;
+		return 0;
+	}
+	*effect = row->effect;
+	return !(row->effect.flags & UNKNOWN);
 }
 
 /* Whether %rbp is set from %rsp in this piece of a function, and else only saved and restored; -1: not known yet. */
@@ -520,12 +522,12 @@ static int sets_frame_pointer(struct text *t, const struct body *b)
 			return 0;
 		if (step.kind != PLAIN)
 			continue;
-		const struct effect *effect = effect_of(t, t->file + b->offset + (address - b->begin), step.size);
-		if (!effect)
+		struct effect effect;
+		if (!effect_of(t, t->file + b->offset + (address - b->begin), step.size, &effect))
 			known = 0;
-		else if (effect->to == RBP && effect->from == RSP)
+		else if (effect.to == RBP && effect.from == RSP)
 			found = 1;
-		else if (effect->writes >> RBP & 1 && !(effect->flags & RESTORES))
+		else if (effect.writes >> RBP & 1 && !(effect.flags & RESTORES))
 			other = 1;
 	}
 	return known ? found && !other : other ? 0 : -1;
@@ -688,9 +690,10 @@ static void advance(struct path *p, const struct effect *e, struct state *s)
 static int harmless(struct path *p, uint64_t address, int size, struct state *s)
 {
 	const struct body *b = body_at(p->text, address);
-	const struct effect *e = effect_of(p->text, p->text->file + b->offset + (address - b->begin), size);
+	struct effect effect;
+	const struct effect *e = &effect;
 
-	if (!e)
+	if (!effect_of(p->text, p->text->file + b->offset + (address - b->begin), size, &effect))
 		return stop(p, NOT_DESCRIBED, address), 0;
 	if (e->flags & FAULTS)
 		return stop(p, DIVIDES, address), 0;
