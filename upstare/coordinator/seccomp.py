@@ -16,14 +16,14 @@ from collections.abc import Iterable, Sequence
 from upstare.coordinator.process import NoSuchProcess, Process
 from upstare.errors import NotUpdatable
 
-# System calls of the runtime, of the C library on its behalf (threads, dlopen) and of coming back from a handler. The
-# numbers are those of x86-64.
+# System calls of the runtime, of the C library on its behalf (threads, dlopen), of coming back from a handler, and of
+# going on after a stop (restart_syscall). The numbers are those of x86-64.
 NEEDED = {
     "rt_sigreturn": 15, "rt_sigprocmask": 14, "rt_sigaction": 13, "sigaltstack": 131, "getpid": 39, "gettid": 186,
     "tgkill": 234, "futex": 202, "mmap": 9, "munmap": 11, "mprotect": 10, "socket": 41, "connect": 42, "getsockopt":
     55, "sendto": 44, "recvmsg": 47, "poll": 7, "openat": 257, "read": 0, "pread64": 17, "pwrite64": 18,
     "newfstatat": 262, "fcntl": 72, "close": 3, "getdents64": 217, "getuid": 102, "geteuid": 107, "set_robust_list":
-    273, "exit": 60, "statfs": 137,
+    273, "exit": 60, "statfs": 137, "restart_syscall": 219,
 }  # fmt: skip
 # Of these an error does no harm, death does.
 TRIED = {
