@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -87,3 +88,43 @@ def test_capstone_is_known_by_its_files(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_what_is_not_known_to_capstone_may_do_anything() -> None:
     assert code._details().describe(b"\x06").may_fault  # no instruction in 64-bit code
+
+
+LARGE = r"""
+.globl large
+.type large, @function
+large: push %rbp
+mov %rsp, %rbp
+call elsewhere@plt
+mov -8(%rbp), %edx
+jmp 1f
+.set number, 0
+.rept 3000
+.set number, number + 1
+mov $number, %ecx
+.endr
+1: pop %rbp
+ret
+.size large, . - large
+.section .note.GNU-stack, "", @progbits
+"""
+
+
+def test_many_instructions_are_learned_while_one_is_looked_at(tmp_path: Path) -> None:
+    """Whether %rbp is the frame pointer is found out in the middle of a proof: the table of effects grows under it."""
+    target = tmp_path / "large.so"
+    words = ["gcc", "-shared", "-x", "assembler", "-", "-o", str(target)]
+    subprocess.run(words, input=LARGE, text=True, check=True)
+    prove = (
+        "import os, sys; from pathlib import Path; from upstare.driver import native\n"
+        "os.RTLD_DEEPBIND = 0\n"  # of capstone; the sanitizer does not take it
+        "from upstare.points.code import Bodies, Decoder, Proof; from upstare.points.elf import Elf\n"
+        "native.FLAGS.append('-fsanitize=address')\n"
+        "elf = Elf(Path(sys.argv[1])); bodies = Bodies(elf.functions()); decoder = Decoder(elf, bodies, [], [])\n"
+        "[large] = [i for i, body in enumerate(bodies.bodies) if body.source == 'large']\n"
+        "print(decoder.follow([decoder.calls(large)[0]], Proof.FROM_RETURN)[0].target)"
+    )
+    sanitizer = subprocess.run(["gcc", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
+    env = {**os.environ, "LD_PRELOAD": sanitizer.stdout.strip(), "ASAN_OPTIONS": "detect_leaks=0"}
+    done = subprocess.run([sys.executable, "-c", prove, target], env=env, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, f"{NEXT_RETURN}\n"), done.stderr
