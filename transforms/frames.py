@@ -13,7 +13,7 @@ from upstare.frontend.functions import Local
 from upstare.frontend.types import TypeTable, is_array
 
 KEPT_HEADER = 16
-_MANY_POINTS = 32
+_MANY_POINTS = 128
 _REGISTERS = 6  # that calls keep
 KEPT = frozenset({"kept", "arguments", "chain", "sized"})  # slots with a header
 REMOTE = frozenset({"kept", "arguments", "sized"})  # objects that the resume clone has elsewhere
