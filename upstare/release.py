@@ -17,6 +17,6 @@ def release_digest() -> str:
     for package in (transforms, upstare):
         assert package.__file__ is not None
         for path in sorted(Path(package.__file__).parent.rglob("*")):
-            if path.suffix in (".py", ".c"):
+            if path.suffix in (".py", ".c", ".h"):
                 digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -65,11 +65,15 @@ bool ups_in_runtime(uintptr_t address);
 
 /* ---- wake.c: what stays awake for an update ---------------------------------------------------------------------------- */
 
-int ups_wake_init(void); /* once, by main's thread: the handler of the reserved signal */
+int ups_wake_init(void);   /* once, by main's thread: the handler of the reserved signal */
 void ups_wake_child(void); /* after fork, in the child */
-bool ups_wake(void);     /* makes the code in update/ and the resume clones text; false: that is forbidden. any. */
-extern _Atomic(uint32_t) ups_is_awake; /* cp.S reads it, too */
-__attribute__((always_inline)) static inline bool ups_awake(void) { return atomic_load_explicit(&ups_is_awake, memory_order_relaxed) != 0; } /* any. */
+bool ups_wake(void);       /* makes what sleeps, and the resume clones, text; false: that is forbidden. any. */
+
+extern _Atomic(uint32_t) ups_is_awake; /* for the next one, and cp.S */
+/* Whether it has been done. any. */
+__attribute__((always_inline)) static inline bool ups_awake(void) {
+  return atomic_load_explicit(&ups_is_awake, memory_order_relaxed) != 0;
+}
 bool ups_in_update(uintptr_t address);
 
 /* ---- threads.c: the registry ---------------------------------------------------------------------------------------- */

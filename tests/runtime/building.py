@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.support.tool import REPOSITORY
 from upstare.driver import elf, reach
-from upstare.driver.runtime import SEGMENT, WRAP_JUMPS, WRAPPED, runtime_object
+from upstare.driver.runtime import SEGMENT, WRAP_JUMPS, runtime_object
 from upstare.model.description import Description, Function
 from upstare.points.layout import ABI
 from upstare.points.table import build_table
@@ -88,10 +88,9 @@ def build(
     objects = [out.with_suffix(".o"), out.with_suffix(".info.o")]
     run([*_compile(source, description, flags), "-c", "-o", objects[0]])
     run(["gcc", f"-I{RUNTIME / 'include'}", "-c", info, "-o", objects[1]])
-    names = reach.mentioned(objects)
     script = out.with_suffix(".ld")
     script.write_text(SEGMENT)
-    runtime = runtime_object(["gcc"], names | {WRAPPED[name] for name in names & WRAPPED.keys()})
+    runtime = runtime_object(["gcc"], reach.mentioned(objects))
     run(["gcc", *FLAGS, *flags, *objects, runtime, *WRAPS, f"-Wl,-T,{script}", "-rdynamic", "-o", out])
     elf.withhold_segment(out, (elf.SECTION_UPDATE, elf.SECTION_RESUME))
     table = out.with_suffix(".table")

@@ -46,6 +46,7 @@ def test_restores_are_shared(tmp_path: Path) -> None:
         env={**os.environ, "UPSTARE_KEEP": "1", "TMPDIR": str(kept), "UPSTARE_CACHE": str(tmp_path / "cache")},
     )  # fmt: skip
     (text,) = kept.glob("*/*.i")
+    assert text.read_text().count("upstare_more_1: ") >= POINTS, "the points are aside"
     restored = re.findall(r"\(__upstare_d \+ |, __upstare_d \+ ", text.read_text())
     assert POINTS <= len(restored) < 3 * POINTS, "ten variables are live at each point"
     for storm in ("", "1", "7"):

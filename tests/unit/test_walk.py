@@ -182,6 +182,16 @@ def test_compiler_that_fails_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path:
         native.library.cache_clear()
 
 
+def test_a_library_is_made_anew_for_another_header(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("UPSTARE_CACHE", str(tmp_path / "cache"))
+    source, header = tmp_path / "a.c", tmp_path / "b.h"
+    source.write_text('#include "b.h"\nint number(void) { return NUMBER; }\n')
+    header.write_text("#define NUMBER 1\n")
+    first = compiled(source)
+    header.write_text("#define NUMBER 2\n")
+    assert compiled(source) != first
+
+
 def test_walk_is_kept_in_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("UPSTARE_CACHE", str(tmp_path))
     first = compiled(native.source())

@@ -28,7 +28,7 @@ from upstare.driver.libraries import Libraries
 from upstare.driver.library import describe_library
 from upstare.driver.prepare import remember
 from upstare.driver.progress import LinkProgress
-from upstare.driver.runtime import SEGMENT, WRAP_JUMPS, WRAPPED
+from upstare.driver.runtime import SEGMENT, WRAP_JUMPS
 from upstare.errors import NotUpdatable, UpstareError, UsageError
 from upstare.model.unit import Options, Unit
 from upstare.workers import Beside
@@ -416,8 +416,8 @@ class _Link:
         """The names that the program may call the runtime by: what it never calls sleeps until an update."""
         names = reach.mentioned([*image.objects.values(), *image.extra_objects])
         names |= {s.name for p in opaque for s in p.symbols()}
-        names |= {s.name for s in self.first.symbols(".dynsym")}  # opaque objects may be a compiler's intermediate form
-        return names | {WRAPPED[name] for name in names & WRAPPED.keys()}
+        # Opaque objects may be a compiler's intermediate form.
+        return names | {s.name for s in self.first.symbols(".dynsym")}
 
     def resume_segment(self, work: Path) -> list[str]:
         """The arguments that give what only an update needs a segment of its own.

@@ -12,7 +12,7 @@ FLAGS = ["-std=gnu11", "-O2", "-shared", "-fPIC", "-fvisibility=hidden", "-fno-l
 
 
 def compiled(source: Path) -> Path:
-    """The shared library of a C source.
+    """The shared library of a C source, which may include headers beside it.
 
     Raises:
         UpstareError: it cannot be compiled.
@@ -20,7 +20,10 @@ def compiled(source: Path) -> Path:
     from upstare.commands.cc import real_compiler
 
     compiler = real_compiler()
-    key = hashlib.sha256("\0".join([*compiler, *FLAGS, ""]).encode() + source.read_bytes()).hexdigest() + ".so"
+    digest = hashlib.sha256("\0".join([*compiler, *FLAGS, ""]).encode())
+    for path in (source, *sorted(source.parent.glob("*.h"))):
+        digest.update(path.read_bytes())
+    key = digest.hexdigest() + ".so"
     cache = Cache()
     found = cache.get(key)
     if found is not None:

@@ -86,7 +86,8 @@ def runtime_object(compiler: Sequence[str], names: Collection[str]) -> Path:
     whole, found = cache.get(f"{key}.o"), cache.get(f"{key}.reach")
     if whole is None or found is None:
         whole, found = _build(compiler, cache, key)
-    awake = reach.Reach.unpack(found.read_bytes()).awake(names)
+    jumps = {WRAPPED[name] for name in names if name in WRAPPED}
+    awake = reach.Reach.unpack(found.read_bytes()).awake({*names, *jumps})
     split = hashlib.sha256("\0".join([key, *awake]).encode()).hexdigest() + ".o"
     return cache.get(split) or _split(compiler, whole, awake, cache, split)
 

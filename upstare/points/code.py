@@ -1,6 +1,6 @@
 """What single instructions do, as far as the proofs in returns.py need to know.
 
-How long they are and how they pass control on is read by trace.c, which also follows the paths that need no more than
+How long they are and how they pass control on is read in C (decode.h); trace.c follows the paths that need no more than
 that. Of the others capstone is asked for details, once for each different encoding; text of it is never read.
 """
 
@@ -38,7 +38,7 @@ OTHER = 102  # flags, x87, masks, segments: nothing here depends on them
 
 
 class Kind(Enum):
-    """How control leaves an instruction: ``enum kind`` of trace.c."""
+    """How control leaves an instruction: ``enum kind`` of decode.h."""
 
     PLAIN = 0
     JUMP = 1
@@ -129,7 +129,7 @@ def _register_numbers(engine: capstone.Cs) -> dict[int, int]:
 
 
 class _Step(ctypes.Structure):
-    """``struct step`` of trace.c."""
+    """``struct step`` of decode.h."""
 
     _fields_ = [(name, ctypes.c_int32) for name in ("size", "kind", "target", "condition", "guard")]
 

@@ -158,8 +158,8 @@ static inline bool take_free(pthread_mutex_t *mutex) {
 
 /* What is not plain and free, perhaps because nothing is known of it yet. */
 static __attribute__((noinline)) int lock_other(pthread_mutex_t *mutex) {
-  if (__builtin_expect(atomic_load_explicit(&watchers, memory_order_relaxed) == UNKNOWN, 0))
-    find_watchers();
+  if (__builtin_expect(atomic_load_explicit(&watchers, memory_order_relaxed) == UNKNOWN, 0) && ups_self)
+    find_watchers(); /* not before main: what was preloaded is not known there */
   int error = pthread_mutex_trylock(mutex);
   return __builtin_expect(error != EBUSY, 1) ? error : lock(mutex, 0, NULL);
 }
