@@ -34,11 +34,11 @@ class Printer:
     """Prints statements with the user's own line numbers."""
 
     def __init__(
-        self, form: NormalForm, frame: Frame, body: list[ir.Statement], identity: str, scheme: str, resume: bool,
+        self, form: NormalForm, frame: Frame, body: list[ir.Statement], identity: str, resume: bool,
         copy: bool = False,
     ) -> None:  # fmt: skip
         self.body = body
-        self.form, self.frame, self.identity, self.scheme, self.resume = form, frame, identity, scheme, resume
+        self.form, self.frame, self.identity, self.resume = form, frame, identity, resume
         self.apart = resume or copy  # from the code that usually runs: copies.py
         self.source = form.source
         self.out: list[str] = []
@@ -233,7 +233,13 @@ class Printer:
 
     def _point(self, point: ir.Point) -> None:
         line = self.source.locate(point.shown)[1]
-        self.put(point_text(point, self.frame, self.identity, line, self.scheme, self.resume) + " ")
+        decisions = self.form.decisions
+        self.put(
+            point_text(
+                point, self.frame, self.identity, line, decisions.scheme, resume=self.resume, clones=decisions.clones
+            )
+            + " "
+        )
 
     def _restore(self, point: ir.Point) -> str:
         return self.restores.text(point) + (self._arm() if self.form.records else "")
@@ -307,10 +313,9 @@ def _dummy(result: str | None, aggregate: bool) -> str:
     return f"if (0) {{ upstare_ret: __attribute__((__cold__)); {value} }} "
 
 
-def print_clones(
-    form: NormalForm, frame: Frame, body: list[ir.Statement], identity: str, scheme: str
-) -> tuple[str, str]:
-    """The new body of the function (braces included), and what follows it: its resume clone, and its copy if any."""
+def print_clones(form: NormalForm, frame: Frame, body: list[ir.Statement], identity: str) -> tuple[str, str]:
+    """The new body of the function (braces included), and what follows it: its resume clone, if it gets one, and its
+    copy if any."""
     from clang.cindex import TypeKind
 
     tree = form.tree
@@ -327,7 +332,7 @@ def print_clones(
     inner, outer = ("{ ", "} ") if any(is_variable_array(v.ctype) for v in tree.locals.values()) else ("", "")
 
     def as_it_is(copy: bool) -> str:
-        fast = Printer(form, frame, body, identity, scheme, resume=False, copy=copy)
+        fast = Printer(form, frame, body, identity, resume=False, copy=copy)
         fast.at(tree.body.start)
         fast.put("{ " + label_table(tree) + externs + " " + temporaries + " " + first + " ")
         for record in form.records:
@@ -338,7 +343,9 @@ def print_clones(
         fast.put(implicit + outer + dummy + "}")
         return fast.text()
 
-    clone = Printer(form, frame, body, identity, scheme, resume=True)
+    if not form.decisions.clones:
+        return as_it_is(copy=False), ""
+    clone = Printer(form, frame, body, identity, resume=True)
     if form.uses_name:
         clone.put(f'static const char __upstare_name_{tree.name}[] = "{tree.name}"; ')
     own = {tree.name} & form.copied

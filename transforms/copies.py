@@ -52,7 +52,7 @@ def copied_functions(
     parsed: Parsed, trees: list[FunctionTree], decisions: Decisions, types: TypeTable
 ) -> set[str]:
     """The functions of a unit that get a copy."""
-    if not decisions.inlines:
+    if not decisions.inlines or not decisions.clones:
         return set()
     callers: dict[str, list[str]] = {}
     for tree in trees:

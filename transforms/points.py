@@ -37,18 +37,31 @@ def _room(slot: FrameSlot, resume: bool) -> str:
     return f"__upstare_z_{slot.c_name}" if resume else f"(unsigned long)sizeof {slot.c_name}"
 
 
-def point_text(point: ir.Point, frame: Frame, identity: str, line: int, scheme: str, resume: bool) -> str:
-    """The statement that makes an update point. ``resume``: in the resume clone, where kept objects are elsewhere."""
+def point_text(
+    point: ir.Point, frame: Frame, identity: str, line: int, scheme: str, *, resume: bool, clones: bool
+) -> str:  # fmt: skip
+    """The statement that makes an update point.
+
+    Args:
+        point: which one.
+        frame: where its variables go.
+        identity: of the function.
+        line: of the source.
+        scheme: ``trap`` or ``flag``.
+        resume: in the resume clone, where kept objects are elsewhere.
+        clones: the function has a resume clone.
+    """
+    note = partial(_note, point, identity, line, f"upstare$r${identity}" if clones else "0")
     slots = [frame.slots[t] for t in point.live]
     if resume:
         slots = [slot for slot in slots if slot.how != "sized"] + frame.sized()
     if scheme == "flag":
-        return _flag(point, slots, frame, identity, line, resume)
+        return _flag(point, slots, frame, identity, note, resume)
     each = MAX_OPERANDS if not frame.sized() else MAX_OPERANDS // 2  # they take two
     chunks = [slots[i : i + each] for i in range(0, len(slots), each)] or [[]]
     if frame.crowded and not resume:
         chunks.insert(0, [])
-    return _chained([partial(_trap, point, chunk, identity, line, resume=resume) for chunk in chunks])
+    return _chained([partial(_trap, chunk, note, resume=resume) for chunk in chunks])
 
 
 def _chained(chunks: list[Callable[..., str]]) -> str:
@@ -65,18 +78,16 @@ def _chained(chunks: list[Callable[..., str]]) -> str:
     return text + "} }"
 
 
-def _note(point: ir.Point, identity: str, line: int, label: str, count: int, part: int) -> str:
+def _note(point: ir.Point, identity: str, line: int, clone: str, label: str, count: int, part: int) -> str:
     return (
-        f'.pushsection .upstare_notes,\\"\\",@progbits\\n\\t.quad 1b,{label},upstare$r${identity},0x{identity}\\n\\t'
+        f'.pushsection .upstare_notes,\\"\\",@progbits\\n\\t.quad 1b,{label},{clone},0x{identity}\\n\\t'
         f".long {point.number},{line}\\n\\t.word {count}\\n\\t.byte {_FLAGS[point.kind]},{part}\\n\\t"
     )
 
 
-def _trap(
-    point: ir.Point, slots: list[FrameSlot], identity: str, line: int, part: int, label: str, *, resume: bool
-) -> str:  # fmt: skip
+def _trap(slots: list[FrameSlot], note: Callable[..., str], part: int, label: str, *, resume: bool) -> str:
     count = len(slots) + sum(slot.how == "sized" for slot in slots)
-    text = "1: nop\\n\\t" + _note(point, identity, line, f"%l[{label}]", count, part)
+    text = "1: nop\\n\\t" + note(f"%l[{label}]", count, part)
     operands: list[str] = []
     memory = False
     for slot in slots:
@@ -103,8 +114,10 @@ def _trap(
     return f'__asm__ volatile __inline goto("{text}.popsection" : : {", ".join(operands)} : {clobber} : {label});'
 
 
-def _flag(point: ir.Point, slots: list[FrameSlot], frame: Frame, identity: str, line: int, resume: bool) -> str:
-    note = f'__asm__ __volatile__("1:\\n\\t{_note(point, identity, line, "0", 0, 0)}.popsection");'
+def _flag(
+    point: ir.Point, slots: list[FrameSlot], frame: Frame, identity: str, note: Callable[..., str], resume: bool
+) -> str:  # fmt: skip
+    mark = f'__asm__ __volatile__("1:\\n\\t{note("0", 0, 0)}.popsection");'
     saves = []
     for slot in slots:
         if slot.how == "sized":
@@ -118,7 +131,7 @@ def _flag(point: ir.Point, slots: list[FrameSlot], frame: Frame, identity: str, 
         else:
             saves.append(f"__builtin_memcpy(__upstare_d + {slot.offset}, (const void *)&{slot.c_name}, {slot.size});")
     return (
-        f"{note} if (__builtin_expect(upstare_flag, 0) && upstare_at_point()) {{ unsigned char *__upstare_d = "
+        f"{mark} if (__builtin_expect(upstare_flag, 0) && upstare_at_point()) {{ unsigned char *__upstare_d = "
         f"upstare_save(0x{identity}ull, {point.number}, {frame.size}); (void)__upstare_d; "
         f"{' '.join(saves)} goto upstare_ret; }}"
     )

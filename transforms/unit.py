@@ -181,7 +181,7 @@ class UnitTransform:
         live = Liveness().run(body)
         frame = Frame(form, live, self.types)
         identity = self.decisions.ids[tree.name]
-        fast, resume = print_clones(form, frame, body, identity, self.decisions.scheme)
+        fast, resume = print_clones(form, frame, body, identity)
         file, line = self.source.locate(tree.end)
         back = f'\n# {line} "{file}"\n'
         self.edits.append((tree.body.start, tree.end, fast + " " + resume + back))

@@ -28,7 +28,7 @@ from upstare.release import release_digest
 from upstare.units import UnitFacts, UnitWork, import_all
 from upstare.workers import Workers
 
-ABI = 5
+ABI = 6
 DYNAMIC_LIST = "{ " + "".join(f"{name}; " for name in [*(f"{n}*" for n in SHARED_NAMES), *JUMPS]) + "};\n"
 
 T = TypeVar("T")
@@ -96,6 +96,7 @@ def build_image(
     def describe() -> Description:
         description = _describe(units, decided, options, link_args, program, version, build or sources)
         description.sources = sources
+        description.clones = options.clones
         description.outside = sorted(options.outside & {
             *(f.name for f in description.functions if not f.static), *decided.merged.external_variables
         })  # fmt: skip
@@ -326,11 +327,11 @@ class _ImageObject:
     def __init__(self, unit: Unit, build: str, program: str, version: str, work: Path, options: Options) -> None:
         source, self._target = work / "upstare_image.c", work / "upstare_image.o"
         digest = ",".join(f"0x{b:02x}" for b in bytes.fromhex(build))
-        scheme = 0 if options.scheme == "trap" else 1
+        scheme, apart = 0 if options.scheme == "trap" else 1, int(not options.clones)
         source.write_text(
             '#include "upstare_abi.h"\n__attribute__((visibility("hidden")))\n'
             "const struct upstare_image_info upstare_image_self = {\n"
-            f"  {ABI}, {scheme}, {{{digest}}}, {json.dumps(program)}, {json.dumps(version)} }};\n"
+            f"  {ABI}, {scheme}, {{{digest}}}, {json.dumps(program)}, {json.dumps(version)}, {apart} }};\n"
         )
         words = ["-O2", "-fPIC", "-w", f"-I{include_directory()}", "-c", str(source), "-o", str(self._target)]
         self._compiler = process.start([*unit.compiler, *words], capture=True, capture_errors=True)

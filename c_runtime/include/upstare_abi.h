@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#define UPSTARE_ABI 5u
+#define UPSTARE_ABI 6u
 
 /* ---- Frames ------------------------------------------------------------------------------------------------------ */
 
@@ -102,7 +102,7 @@ struct upstare_table {
 
 struct upstare_function {
   uint64_t id;         /* first 8 bytes (big endian) of SHA-256 of "unit:name" */
-  uint64_t resume;     /* address of the resume clone */
+  uint64_t resume;     /* address of the resume clone; 0: it is in the twin of this image */
   uint32_t frame_size; /* bytes of frame data */
   uint32_t name;       /* offset into the names, "name" */
 };
@@ -185,6 +185,7 @@ struct upstare_image_info {
   uint8_t build[32];   /* SHA-256 over all units (path, flags, text) and the options of the transform */
   const char *program; /* base name of the executable */
   const char *version; /* what the user calls this version (UPSTARE_VERSION at build time, or the base name) */
+  uint32_t apart;      /* 1: it has no resume clones, its twin has them (`from` and `to` of the twin are this build) */
 };
 
 /* ---- What a patch exports (symbol `upstare_patch`, found with dlsym) ---------------------------------------------- */

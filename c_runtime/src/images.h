@@ -36,6 +36,7 @@ struct ups_image {
   struct ups_elf file;                     /* size 0: not at hand */
   _Atomic(uint32_t) armed;
   bool has_run; /* agent's */
+  _Atomic(struct ups_image *) twin; /* the same version with resume clones; null: this one has them, or it is not there */
 };
 
 #define UPS_IMAGES 1024u
@@ -72,7 +73,10 @@ const char *ups_image_name(const struct ups_image *image, uint64_t function); /*
 /* Where the image has what patches share with it under this name; 0: it has not. any. */
 uintptr_t ups_image_binding(const struct ups_image *image, const char *name);
 
-/* The code that resumes a frame of the function in this image. Null: it has none. any. */
+/* Where the resume clones of this version are: the image itself, or its twin. Null: nowhere. any. */
+const struct ups_image *ups_image_clones(const struct ups_image *image);
+
+/* The code that resumes a frame of the function in this version. Null: there is none. any. */
 void (*ups_image_resume(const struct ups_image *image, uint64_t function))(void);
 
 /* ---- elf.c ------------------------------------------------------------------------------------------------------------- */

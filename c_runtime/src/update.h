@@ -56,8 +56,7 @@ struct ups_target { /* an object that moves, or ceases to be */
 };
 
 /* Does anything in the stopped program point into one of them? Then `why` says what. All threads unrolled. */
-/* `new_image`: load address of an image that never ran, 0: none. */
-bool ups_scan(const struct ups_target *targets, size_t count, uintptr_t new_image, struct ups_text *why);
+bool ups_scan(const struct ups_target *targets, size_t count, struct ups_text *why);
 
 /* ---- history.c ------------------------------------------------------------------------------------------------------------ */
 
@@ -90,6 +89,8 @@ struct ups_report {
 
 /* The new image that is in a file, loaded now or before. Null: `why`, and nothing is left of it. */
 struct ups_image *ups_load(int fd, const char **why);
+/* The twin of the version that runs, from a file, unless it is there or not needed. Null: done; else why not. */
+const char *ups_load_twin(int fd);
 
 /* ---- update/map.c --------------------------------------------------------------------------------------------------------------- */
 
@@ -116,6 +117,7 @@ void ups_report_free(struct ups_report *report);
 /* The verbs, in the order IDLE -> load -> LOADED -> stop -> PREPARED (-> check) -> commit -> IDLE. What fails puts the process back
  * to IDLE with the old version running and report->kind set. */
 void ups_update_load(int fd, struct ups_report *report);
+void ups_update_load_twin(int fd, struct ups_report *report); /* before that, where ups_image_clones() is null */
 void ups_update_load_previous(struct ups_report *report);
 void ups_update_stop(uint64_t deadline_us, int ballot, struct ups_report *report);
 void ups_update_check(struct ups_report *report); /* PREPARED: a no is cast for all */

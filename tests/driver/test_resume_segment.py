@@ -1,4 +1,5 @@
-"""Resume clones, and what of the runtime only an update needs, are in the executable, but no text until then."""
+"""What of the runtime only an update needs, and resume clones that are inside, are in the executable, but no text until
+then."""
 
 from __future__ import annotations
 
@@ -103,9 +104,9 @@ int main(void) { printf("%d\\n", walk(20)); return 0; }
 """
 
 
-def build(directory: Path, *flags: str, source: str = SOURCE) -> Path:
+def build(directory: Path, *flags: str, source: str = SOURCE, clones: str = "apart") -> Path:
     (directory / "program.c").write_text(source)
-    run_build([*UPSTARE, "cc", "-O2", *flags, "program.c", "-o", "program"], directory)
+    run_build([*UPSTARE, "cc", "-O2", *flags, "program.c", "-o", "program"], directory, UPSTARE_CLONES=clones)
     return directory / "program"
 
 
@@ -125,7 +126,7 @@ def segment_of_clones(program: Path) -> int:
 
 @pytest.mark.parametrize("flags", [("-pie", "-fPIE"), ("-no-pie", "-fno-pie"), ("-s",)], ids=lambda f: f[0])
 def test_clones_are_no_text_but_run(tmp_path: Path, flags: tuple[str, ...]) -> None:
-    program = build(tmp_path, *flags)
+    program = build(tmp_path, *flags, clones="inside")
     assert segment_of_clones(program) == P_FLAGS.PF_R
     log = tmp_path / "storms"
     done = subprocess.run(
@@ -136,7 +137,7 @@ def test_clones_are_no_text_but_run(tmp_path: Path, flags: tuple[str, ...]) -> N
 
 
 def test_tools_leave_the_segment_alone(tmp_path: Path) -> None:
-    program = build(tmp_path, "-g")
+    program = build(tmp_path, "-g", clones="inside")
     for command in (["strip", "--strip-debug"], ["objcopy", "--remove-section=.comment"]):
         subprocess.run([*command, str(program)], check=True)
         assert segment_of_clones(program) == P_FLAGS.PF_R

@@ -68,7 +68,7 @@ def _information(description: Description, path: Path) -> Path:
     path.write_text(
         '#include "upstare_abi.h"\n__attribute__((visibility("hidden"))) const struct upstare_image_info '
         f"upstare_image_self = {{{ABI}, {flag}, {_braced(description.build)}, "
-        f'"{description.program}", "{description.version}"}};\n'
+        f'"{description.program}", "{description.version}", 0}};\n'
     )
     return path
 

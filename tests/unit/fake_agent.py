@@ -134,7 +134,7 @@ def serve(nonce: int) -> None:
         with socket.socket(socket.AF_UNIX) as other:
             other.connect(address)
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                send(other, {"hello": 4, "build": "evil", "program": "evil"})
+                send(other, {"hello": 5, "build": "evil", "program": "evil"})
                 assert other.recv(100) == b"", "the coordinator talks to an impostor"
             say("impostor was dropped")
         os._exit(0)
@@ -143,8 +143,8 @@ def serve(nonce: int) -> None:
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(address)
     hello = {
-        "hello": 4,
-        "abi": 5,
+        "hello": 5,
+        "abi": 6,
         "pid": os.getpid(),
         "build": "a" * 64,
         "program": "server",

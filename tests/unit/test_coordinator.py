@@ -223,7 +223,7 @@ def test_process_that_is_stopped_while_it_loads(start: Callable[..., Target], pa
 def test_agent_of_another_release(start: Callable[..., Target], patch: Path, run: Run) -> None:
     code, outcome, _ = run("apply", patch, "--pid", start(hello={"hello": 1}).pid)
     assert (code, outcome["outcome"]) == (3, "refused")
-    assert "speaks another protocol (1, not 4)" in outcome["reason"]
+    assert "speaks another protocol (1, not 5)" in outcome["reason"]
 
 
 def test_tree(program: Path, start: Callable[..., Target], patch: Path, run: Run) -> None:

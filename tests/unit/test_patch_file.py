@@ -22,9 +22,25 @@ def patch(tmp_path: Path) -> Path:
 
 def test_read_back(patch: Path) -> None:
     found = read_patch(patch)
-    assert found.header == HEADER
+    assert found.header == {**HEADER, "twin_size": 0}
     assert found.payload == b"\x7fELF" + bytes(1000)
+    assert found.twin == b""
     assert [p.name for p in patch.parent.iterdir()] == ["prog.upatch"]
+
+
+def test_twin(tmp_path: Path) -> None:
+    path = tmp_path / "prog.upatch"
+    write_patch(path, HEADER, b"the image", b"the twin")
+    found = read_patch(path)
+    assert (found.payload, found.twin) == (b"the image", b"the twin")
+
+
+@pytest.mark.parametrize("size", [-1, 10])
+def test_twin_that_has_no_place(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "prog.upatch"
+    write_patch(path, {**HEADER, "twin_size": size}, b"the image")
+    with pytest.raises(UpstareError, match="damaged: its twin has no place in it"):
+        read_patch(path)
 
 
 def test_cut_short_anywhere(patch: Path) -> None:

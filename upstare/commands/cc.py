@@ -1,8 +1,8 @@
 """Run the compiler, so that what it makes can be updated while it runs.
 
 ``upstare cc`` takes the place of the compiler: ``CC="upstare cc" ./configure && make``. It takes the arguments of gcc.
-UPSTARE_CC names the compiler behind it (default ``cc``); UPSTARE_POINTS, UPSTARE_SCHEME, UPSTARE_LIBRARIES,
-UPSTARE_VERSION and UPSTARE_CACHE choose how a program is made updateable.
+UPSTARE_CC names the compiler behind it (default ``cc``); UPSTARE_POINTS, UPSTARE_SCHEME, UPSTARE_CLONES,
+UPSTARE_LIBRARIES, UPSTARE_VERSION and UPSTARE_CACHE choose how a program is made updateable.
 """
 
 from __future__ import annotations

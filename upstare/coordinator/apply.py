@@ -79,6 +79,10 @@ class Plan:
         """Raise NotUpdatable if the update is not for this process, Unchanged if it needs none."""
         raise NotImplementedError
 
+    def request_twin(self, session: Session) -> bool:
+        """Send what the process needs before :meth:`request`, and return True; nothing if it needs nothing."""
+        return False
+
     def request(self, session: Session) -> None:
         """Send the request that makes the process ready to stop."""
         raise NotImplementedError
@@ -113,13 +117,22 @@ class Forward(Plan):
                 hint="make the patch with the release that built the running program",
             )
 
+    def request_twin(self, session: Session) -> bool:
+        needed = bool(self.patch.twin) and session.hello.get("resumes") is False
+        if needed:
+            self._send(session, f"upstare-{self.header.get('from_version')}-twin", self.patch.twin, 1)
+        return needed
+
     def request(self, session: Session) -> None:
+        self._send(session, f"upstare-{self.header.get('to_version')}", self.patch.payload, 0)
+
+    def _send(self, session: Session, name: str, content: bytes, what: int) -> None:
         # A file of its own for each process and each try: the dynamic linker knows files by their inode.
-        descriptor = sealed_file(f"upstare-{self.header.get('to_version')}", self.patch.payload)
+        descriptor = sealed_file(name, content)
         try:
             if session.room is not None:
-                session.room.leave_file(descriptor, self.patch.payload)
-            session.send(Op.LOAD, descriptor=descriptor)
+                session.room.leave_file(descriptor, content)
+            session.send(Op.LOAD, a=what, descriptor=descriptor)
         finally:
             os.close(descriptor)
 
@@ -175,16 +188,27 @@ class Transition:
 
     def load(self, members: list[Member]) -> None:
         """Bring the new version into these processes, which run on meanwhile."""
+        asked: list[Member] = []
         for member in members:
             with self._may_end(member):
                 member.session.lend(self.timeout)
+                if self.plan.request_twin(member.session):
+                    asked.append(member)
+        for member in self._still(asked):
+            with self._may_end(member):
+                self._loaded(member)
+        for member in self._still(members):
+            with self._may_end(member):
                 self.plan.request(member.session)
         for member in self._still(members):
             with self._may_end(member):
-                reply = _granted(member, member.session.receive_while_it_runs(self.timeout, LOAD_PATIENCE))
-                _copy(reply, member.outcome, "load_us")
-                member.checks = bool(reply.get("checks"))
-                member.session.loaded()
+                member.checks = bool(self._loaded(member).get("checks"))
+
+    def _loaded(self, member: Member) -> Reply:
+        reply = _granted(member, member.session.receive_while_it_runs(self.timeout, LOAD_PATIENCE))
+        member.outcome.load_us = (member.outcome.load_us or 0) + int(reply.get("load_us", 0))
+        member.session.loaded()
+        return reply
 
     def verify_sharing(self) -> None:
         """Refuse if a process that is not ours shares memory with one that is. Asked before anything is stopped."""

@@ -34,7 +34,7 @@ REQUEST = struct.Struct("<4sIQQ")
 REQUEST_MAGIC = b"UPCM"
 REPLY_LENGTH = struct.Struct("<I")
 REPLY_LIMIT = 64 << 20
-PROTOCOL = 4
+PROTOCOL = 5
 
 FIRST_REPEAT = 0.002
 LAST_REPEAT = 0.02
@@ -46,7 +46,7 @@ class Op(IntEnum):
     """What the coordinator asks of the agent."""
 
     STATUS = 1
-    LOAD = 2  # with a descriptor
+    LOAD = 2  # with a descriptor; a: 1 for the twin of the version that runs, which comes before the patch
     STOP = 3  # a: microseconds to stop in, b: microseconds to wait for the decision; with the ballot's descriptor
     COMMIT = 4
     ABORT = 5

@@ -22,6 +22,7 @@ SECTION_LIBRARY = ".upstare.library"
 SECTION_POINTS = ".upstare.points"
 SECTION_DESCRIPTION = ".upstare.desc"
 SECTION_NOTES = ".upstare_notes"
+SECTION_MAKER = ".upstare.maker"  # the command that makes the twin of the executable, as NUL-terminated words
 BOUND_NAMES = ("up$", "upe$", "ups$slot$")  # how the names begin that a patch shares with the executable
 SHARED_NAMES = ("upstare_", *BOUND_NAMES)  # ... and those of the runtime, which the dynamic linker knows
 ENTRY = "upe$"  # those of stable entries

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 SCHEMES = ("trap", "flag")
 PLACEMENTS = ("default", "strict", "2009")
+CLONES = ("apart", "inside")
 
 # Where the C library's start-up code enters the program; the runtime goes in between.
 START = "__libc_start_main"
@@ -191,6 +192,7 @@ class _Link:
                 sections = {
                     elf.SECTION_POINTS: use.table(program, image.description),
                     elf.SECTION_DESCRIPTION: packed.result(),
+                    **({} if choices.clones else {elf.SECTION_MAKER: maker()}),
                 }
                 elf.add_sections(program, sections, remove=[elf.SECTION_NOTES, elf.SECTION_UNIT])
                 elf.withhold_segment(program, (elf.SECTION_UPDATE, elf.SECTION_RESUME))
@@ -275,6 +277,7 @@ class _Link:
         return Options(
             scheme=_choice("UPSTARE_SCHEME", SCHEMES, default),
             placement=_choice("UPSTARE_POINTS", PLACEMENTS, "default"),
+            clones=_choice("UPSTARE_CLONES", CLONES, "apart") == "inside",
             outside=frozenset(self.outside(opaque) | shared.exported),
         )
 
@@ -468,6 +471,13 @@ class _Link:
             path.replace(self.output)
         finally:
             path.unlink(missing_ok=True)
+
+
+def maker() -> bytes:
+    """What the storm starts where the program has no resume clones: Python runs ``upstare.patch.twin``."""
+    root = Path(__file__).resolve().parents[2]
+    start = f"import sys; sys.path.insert(0, {str(root)!r}); from upstare.patch.twin import main; sys.exit(main())"
+    return b"".join(os.fsencode(word) + b"\0" for word in (sys.executable, "-c", start))
 
 
 def _warn(output: Path, flags: Sequence[str]) -> None:

@@ -245,6 +245,7 @@ class Description:
     libraries: list[Library] = field(default_factory=list)
     unreachable: list[str] = field(default_factory=list)  # names that resume clones refer to and that nobody defines
     outside: list[str] = field(default_factory=list)  # functions and variables that code without a unit may use by name
+    clones: bool = True  # the image has resume clones
 
 
 def _revive(cls: Any, data: dict[str, Any]) -> Any:

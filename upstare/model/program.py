@@ -250,7 +250,7 @@ class Program:
     def decisions(self, unit: int) -> Decisions:
         """What the transform of one unit has to know."""
         summary, options = self.summaries[unit], self.options
-        result = Decisions(self.names[unit], options.scheme, options.placement, options.shared)
+        result = Decisions(self.names[unit], options.scheme, options.placement, options.shared, options.clones)
         result.blocking, result.redirects = self.blocking, self.redirects
         result.tail_calls = self._sibling_calls[unit]
         result.inlines = inlines_once_called(self.units[unit].flags)

@@ -32,6 +32,8 @@ class Options:
         scheme: 'trap' or 'flag' (environment UPSTARE_SCHEME; default 'trap' with gcc on x86-64, else 'flag').
         placement: 'default', 'strict' or '2009' (environment UPSTARE_POINTS).
         shared: the image is a patch (position independent, loaded with dlopen), not the executable.
+        clones: the image has resume clones. An executable without them gets its twin when they are needed
+            (environment UPSTARE_CLONES, 'apart' or 'inside').
         outside: names that objects without a unit and shared libraries use or can find: variables keep a symbol of
             that name, functions have a stable entry.
     """
@@ -39,4 +41,5 @@ class Options:
     scheme: str = "trap"
     placement: str = "default"
     shared: bool = False
+    clones: bool = True
     outside: frozenset[str] = frozenset()

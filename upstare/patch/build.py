@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,7 +69,7 @@ def build_payload(
     Raises:
         UpstareError: a step failed, or the result would not load into the old program.
     """
-    image = _build_image(new, work, progress)
+    image = build_shared(new, work, progress)
     objects = ObjectIndex([*image.objects.values()])
     try:
         plan = forward.plan
@@ -79,8 +79,26 @@ def build_payload(
     finally:
         objects.close()
     source = generate(old.description, new.description, forward, backward, pristine)
+    tables = compile_transformers(source, new.description.units[0].compiler, work)
+    result = link_shared(old, new, image, [*paths, tables], work)
+    add_tables(result, old, image.description, {SECTION_DESCRIPTION: new.container})
+    return result.read_bytes(), source
+
+
+def link_shared(old: Executable, new: Executable, image: Image, objects: Sequence[Path], work: Path) -> Path:
+    """The shared object that brings an image of ``new`` into a process of ``old``, without its tables.
+
+    Args:
+        old: what the process runs.
+        new: what the image was made of.
+        image: made by :func:`build_shared`.
+        objects: those of the image, and more.
+        work: a directory.
+
+    Raises:
+        UpstareError: it does not link, or would not load into the old program.
+    """
     compiler = list(new.description.units[0].compiler)
-    tables = compile_transformers(source, compiler, work)
     result = work / "patch.so"
     # Functions belong to their image, variables and stable entries to the process: -Bsymbolic-functions alone would
     # bind the entries, too, because they have no type. Plug-ins that are opened from now on see what they would see if
@@ -90,16 +108,25 @@ def build_payload(
     names = [image.dynamic_list.strip("{}; \n"), *(f'"{name}"' for name in new.description.outside)]
     seen.write_text(f"{{ global: {'; '.join(names)}; local: *; }};\n")
     binding = ["-Wl,-Bsymbolic-functions", f"-Wl,--dynamic-list={shared}", f"-Wl,--version-script={seen}"]
-    words = [*map(str, paths), *map(str, image.extra_objects), str(tables), *WRAP_JUMPS, *new.description.link]
-    words += unreachable.define(new.description.unreachable, compiler, work)
-    process.check(
-        [*compiler, "-shared", "-fPIC", "-fno-lto", *binding, "-o", str(result), *words], "link the new image"
-    )
-    lead_to_entries(result)
-    _verify_symbols(result, old, new, compiler, work)
+    words = [*map(str, [*objects, *image.extra_objects]), *WRAP_JUMPS, *new.description.link]
+    elf = read(new.path)
+    known = {s.name for table in (".symtab", ".dynsym") for s in elf.symbols(table)}
+    never = set(new.description.unreachable)
+    while True:
+        more = unreachable.define(sorted(never), compiler, work)
+        command = [*compiler, "-shared", "-fPIC", "-fno-lto", *binding, "-o", str(result), *words, *more]
+        process.check(command, "link the new image")
+        lead_to_entries(result)
+        try:
+            _verify_symbols(result, old, new, compiler, work)
+            break
+        except UpstareError as error:
+            found = unreachable.missed(str(error), known) - never
+            if not found:
+                raise
+            never |= found
     bind_late(result)
-    _add_tables(result, old, new, image.description)
-    return result.read_bytes(), source
+    return result
 
 
 def compile_transformers(source: str, compiler: Sequence[str], work: Path) -> Path:
@@ -115,7 +142,12 @@ def compile_transformers(source: str, compiler: Sequence[str], work: Path) -> Pa
     return result
 
 
-def _build_image(new: Executable, work: Path, progress: Progress | None) -> Image:
+def build_shared(new: Executable, work: Path, progress: Progress | None) -> Image:
+    """The image of an executable as a patch has it.
+
+    Raises:
+        UpstareError: it cannot be built, or not by this release.
+    """
     from upstare.build import build_image
 
     description = new.description
@@ -137,18 +169,19 @@ def _build_image(new: Executable, work: Path, progress: Progress | None) -> Imag
     return image
 
 
-def _add_tables(result: Path, old: Executable, new: Executable, description: Description) -> None:
+def add_tables(result: Path, old: Executable, description: Description, more: Mapping[str, bytes]) -> None:
+    """The image that :func:`link_shared` made has its point table, that of the old version, and more sections.
+
+    Raises:
+        UpstareError: the old version has lost its table.
+    """
     from upstare.points.table import build_table
 
     points = build_table(result, description)
     before = read_section(old.path, SECTION_POINTS)
     if before is None:
         raise UpstareError(f"{old.path} has lost its point table ({SECTION_POINTS})", hint="build it again")
-    add_sections(
-        result,
-        {SECTION_POINTS: points, SECTION_OLD_POINTS: before, SECTION_DESCRIPTION: new.container},
-        remove=[SECTION_NOTES],
-    )
+    add_sections(result, {SECTION_POINTS: points, SECTION_OLD_POINTS: before, **more}, remove=[SECTION_NOTES])
 
 
 def _verify_symbols(result: Path, old: Executable, new: Executable, compiler: list[str], work: Path) -> None:

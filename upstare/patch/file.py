@@ -6,7 +6,8 @@ Layout (all numbers little endian)::
     u32 header length, u64 payload length
     32 bytes                 SHA-256 over header and payload
     header                   zstd(JSON object)
-    payload                  the new image: an ELF shared object that exports ``upstare_patch``
+    payload                  the new image: an ELF shared object that exports ``upstare_patch``; then, if the old
+                             version has no resume clones, its twin: another one
 
 The header says what a coordinator must know before anything reaches a process: the builds that the patch leads from and
 to, the ABI, and the report of the patch maker.
@@ -31,9 +32,9 @@ from upstare.model.packed import inflate
 from upstare.patch.signature import verify
 
 MAGIC = b"UPSTARE-PATCH 1\n"
-ABI = 5  # UPSTARE_ABI of c_runtime/include/upstare_abi.h
+ABI = 6  # UPSTARE_ABI of c_runtime/include/upstare_abi.h
 
-_HEADER = {"from_build": str, "to_build": str, "program": str, "abi": int, "report": dict}
+_HEADER = {"from_build": str, "to_build": str, "program": str, "abi": int, "report": dict, "twin_size": int}
 _HEADER_MOST = 1 << 28  # bytes
 
 _LENGTHS = struct.Struct("<IQ")
@@ -48,14 +49,18 @@ class PatchFile:
         header: ``from_build``, ``to_build`` (64 hex digits), ``program``, ``from_version``, ``to_version``, ``abi``,
             ``scheme`` and ``report`` (the JSON form of the patch maker's report).
         payload: the bytes of the shared object.
+        twin: those of the old version's twin; empty if the old version has resume clones.
     """
 
     header: dict[str, Any]
     payload: bytes
+    twin: bytes = b""
 
 
-def write_patch(path: Path, header: dict[str, Any], payload: bytes) -> int:
+def write_patch(path: Path, header: dict[str, Any], payload: bytes, twin: bytes = b"") -> int:
     """``path`` holds the whole patch, or what it held before. Returns its size in bytes."""
+    header = {"twin_size": len(twin), **header}
+    payload += twin
     packed = zstandard.ZstdCompressor(level=9).compress(json.dumps(header, sort_keys=True).encode())
     digest = hashlib.sha256(packed + payload).digest()
     content = b"".join([MAGIC, _LENGTHS.pack(len(packed), len(payload)), digest, packed, payload])
@@ -114,4 +119,7 @@ def read_patch(path: Path) -> PatchFile:
     for name, kind in _HEADER.items():
         if not isinstance(header.get(name), kind):
             raise UpstareError(f"{path} is damaged: its header has no {name}")
-    return PatchFile(header, content[_PREFIX + header_length :])
+    begin = expected - header["twin_size"]
+    if not _PREFIX + header_length <= begin <= expected:
+        raise UpstareError(f"{path} is damaged: its twin has no place in it")
+    return PatchFile(header, content[_PREFIX + header_length : begin], content[begin:])

@@ -19,6 +19,7 @@ from upstare.patch.planner import plan
 from upstare.patch.relate import Kind
 from upstare.patch.report import Finding, MovedObject, PatchReport, Rollback
 from upstare.patch.transformers import Direction
+from upstare.patch.twin import twin
 from upstare.patch.user import UserTransformers, read_transformers
 
 
@@ -52,6 +53,7 @@ def make_patch(
         return report
     with Scratch() as scratch:
         payload, report.generated = build_payload(before, after, forward, backward, Path(scratch), progress)
+    old_twin = b"" if before.description.clones else twin(before, progress).read_bytes()
     report.file = str(out)
     header = {
         "from_build": report.from_build,
@@ -63,7 +65,7 @@ def make_patch(
         "scheme": after.description.scheme,
         "report": {name: value for name, value in report.as_dict().items() if name not in ("file", "size")},
     }
-    report.size = write_patch(out, header, payload)
+    report.size = write_patch(out, header, payload, old_twin)
     return report
 
 

@@ -22,7 +22,7 @@
 
 #define STACK_BYTES ((size_t)1 << 20)
 #define MAGIC 0x4d435055u /* "UPCM" */
-#define PROTOCOL 4
+#define PROTOCOL 5
 #define LOOK_MS 20 /* how long a decision of another process may go unnoticed */
 #define GUEST_PATIENCE_MS 15000
 #define GLANCE_PATIENCE_US 50000 /* for a look at the threads: they pause meanwhile */
@@ -237,7 +237,7 @@ static void describe_self(struct ups_text *text) {
   const struct ups_image *image = atomic_load(&ups_current);
   ups_text_add(text, ",\"pid\":%d,\"build\":\"", (int)getpid());
   ups_text_hex(text, image->info->build, sizeof image->info->build);
-  ups_text_add(text, "\",\"program\":");
+  ups_text_add(text, "\",\"resumes\":%s,\"program\":", ups_image_clones(image) ? "true" : "false");
   ups_text_quote(text, image->info->program);
   ups_text_add(text, ",\"version\":");
   ups_text_quote(text, image->info->version);
@@ -320,7 +320,10 @@ static bool serve(int fd, const struct request *request, int descriptor) {
   switch ((enum op)request->op) {
     case STATUS: status(&text, &report); break;
     case LOAD:
-      ups_update_load(descriptor, &report);
+      if (request->a != 0)
+        ups_update_load_twin(descriptor, &report);
+      else
+        ups_update_load(descriptor, &report);
       say_loaded(&text, &report);
       break;
     case ROLLBACK_PREPARE:

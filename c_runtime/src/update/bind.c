@@ -80,6 +80,7 @@ const char *ups_bind(const struct link_map *map) {
     }
   }
   if (image.symbols == NULL || image.strings == NULL) return "the patch has no symbols";
+  if (atomic_load(&atomic_load(&ups_images[0])->table) == NULL) return "the update points of the executable are not known";
   if (!protect(map, PROT_READ | PROT_WRITE)) return "the memory of the patch cannot be written";
   const char *why = bind(&image, list, size / sizeof *list);
   if (why == NULL) why = bind(&image, calls, calls_size / sizeof *calls);

@@ -357,6 +357,8 @@ void ups_halt_unroll(void) {
 }
 
 void ups_halt_rebuild(void) {
+  struct ups_image *current = atomic_load(&ups_current), *twin = atomic_load(&current->twin);
+  if (twin != NULL) twin->has_run = true; /* it will have, when threads go on in its resume clones */
   arm(false);
   atomic_store(&ups_stop.phase, UPS_IDLE);
   move_all(UPS_UNROLLED, UPS_REBUILDING, UPS_RUNNING, UPS_REBUILD);

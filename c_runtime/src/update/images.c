@@ -288,7 +288,8 @@ const char *ups_image_name(const struct ups_image *image, uint64_t function) {
     const char *name = ups_blocking_name(function);
     return name ? name : "?";
   }
-  const struct ups_table *t = atomic_load_explicit(&image->table, memory_order_acquire);
+  const struct ups_image *clones = ups_image_clones(image); /* has more: functions all of whose calls are tail calls */
+  const struct ups_table *t = atomic_load_explicit(&(clones ? clones : image)->table, memory_order_acquire);
   const struct upstare_function *f = t == NULL ? NULL : function_in(t, function);
   return f ? t->names + f->name : "?";
 }
@@ -308,9 +309,14 @@ uintptr_t ups_image_binding(const struct ups_image *image, const char *name) {
   return 0;
 }
 
+const struct ups_image *ups_image_clones(const struct ups_image *image) {
+  return image->info->apart ? atomic_load_explicit(&image->twin, memory_order_acquire) : image;
+}
+
 void (*ups_image_resume(const struct ups_image *image, uint64_t function))(void) {
   if (function < UPS_RUNTIME_IDS) return (void (*)(void))ups_blocking_resume;
-  const struct upstare_function *f = ups_image_function(image, function);
+  image = ups_image_clones(image);
+  const struct upstare_function *f = image == NULL ? NULL : ups_image_function(image, function);
   if (f == NULL || f->resume == 0) return NULL;
   return (void (*)(void))(uintptr_t)(f->resume + image->bias);
 }

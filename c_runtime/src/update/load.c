@@ -108,6 +108,10 @@ static const char *check_patch(const struct upstare_patch *patch, const struct u
   return NULL;
 }
 
+static bool is_twin(const struct upstare_patch *patch) {
+  return memcmp(patch->from, patch->to, sizeof patch->from) == 0;
+}
+
 /* A new image out of the file. Null: `why`, and nothing is left of it. */
 static struct ups_image *load_image(int fd, const struct ups_elf *file, const struct ups_image *current,
                                     const char **why) {
@@ -145,17 +149,43 @@ out:
   return NULL;
 }
 
+static bool open_file(int fd, struct ups_elf *file, const char **why) {
+  *file = (struct ups_elf){NULL, 0};
+  if (ups_elf_open(fd, file)) return true;
+  *why = errno == ENOMEM ? "there is no memory for the patch" : "the patch is not an ELF file";
+  return false;
+}
+
+const char *ups_load_twin(int fd) {
+  struct ups_image *current = atomic_load(&ups_current);
+  struct ups_elf file;
+  const char *why;
+  if (ups_image_clones(current) != NULL) return NULL;
+  if (!open_file(fd, &file, &why)) return why;
+  why = take_old_table(&file, current); /* what it shares with the executable is bound by that */
+  struct ups_image *twin = why == NULL ? load_image(fd, &file, current, &why) : NULL;
+  if (twin == NULL) {
+    ups_elf_close(&file);
+    return why;
+  }
+  if (twin->info->apart || !is_twin(twin->patch)) return "the file does not hold the twin of the version that runs";
+  atomic_store_explicit(&current->twin, twin, memory_order_release); /* pairs with the acquire in ups_image_resume */
+  return NULL;
+}
+
 struct ups_image *ups_load(int fd, const char **why) {
   struct ups_image *current = atomic_load(&ups_current);
-  struct ups_elf file = {NULL, 0};
-  if (!ups_elf_open(fd, &file)) {
-    *why = errno == ENOMEM ? "there is no memory for the patch" : "the patch is not an ELF file";
+  struct ups_elf file;
+  if (ups_image_clones(current) == NULL) {
+    *why = "the patch did not bring the resume clones of the version that runs";
     return NULL;
   }
+  if (!open_file(fd, &file, why)) return NULL;
   struct ups_image *target = known(&file);
   if (target != NULL) {
     ups_elf_close(&file);
     *why = check_patch(target->patch, current);
+    if (*why == NULL && is_twin(target->patch)) *why = "this is no patch, but the twin of the version that runs";
     return *why == NULL ? target : NULL;
   }
   *why = take_old_table(&file, current);

@@ -51,9 +51,10 @@ bool ups_map_vote(const struct ups_position *position, void *argument, struct up
 /* Objects that keep their address whose bytes the mapping changed, found through the slots that the new version keeps
  * at this point. */
 static void note_changes(struct ups_thread *t, const struct ups_frame *old, struct ups_frame *new) {
-  const struct ups_table *table = atomic_load(&now->target->table);
-  for (const struct upstare_point *p = ups_image_point_of(now->target, new->position.function, new->position.point);
-       p != NULL; p = ups_image_point_next(now->target, p)) {
+  const struct ups_image *clones = ups_image_clones(now->target);
+  const struct ups_table *table = atomic_load(&clones->table);
+  for (const struct upstare_point *p = ups_image_point_of(clones, new->position.function, new->position.point); p != NULL;
+       p = ups_image_point_next(clones, p)) {
     for (uint32_t i = 0; i < p->n_operands; i++) {
       const struct upstare_operand *o = &table->operands[p->operand + i];
       uintptr_t address;
@@ -152,7 +153,7 @@ static bool pointed_to(struct upstare_context *context) {
     uintptr_t old = (uintptr_t)m->old_object;
     if (old != 0 && m->old_size != 0) targets[count++] = (struct ups_target){old, old + m->old_size, m->name, m->old_type};
   }
-  bool found = ups_scan(targets, count, now->target->has_run ? 0 : now->target->bias, context->why);
+  bool found = ups_scan(targets, count, context->why);
   ups_unmap(targets);
   context->refused |= found;
   return found;
@@ -171,10 +172,11 @@ static unsigned mentions(const struct ups_frame *f, uintptr_t address) {
 /* Does a kept object of an old frame go on at its address in the new frame? In the flag scheme the table does not know
  * the slots; there, an address that begins a kept slot no more is found fewer times than before. */
 static bool carried(const struct ups_frame *old, const struct ups_frame *new, const struct ups_kept *k) {
-  const struct ups_table *table = atomic_load(&now->target->table);
+  const struct ups_image *clones = ups_image_clones(now->target);
+  const struct ups_table *table = atomic_load(&clones->table);
   if (table->header->scheme == UPSTARE_SCHEME_FLAG) return mentions(new, k->address) >= mentions(old, k->address);
-  for (const struct upstare_point *p = ups_image_point_of(now->target, new->position.function, new->position.point);
-       p != NULL; p = ups_image_point_next(now->target, p)) {
+  for (const struct upstare_point *p = ups_image_point_of(clones, new->position.function, new->position.point); p != NULL;
+       p = ups_image_point_next(clones, p)) {
     for (uint32_t i = 0; i < p->n_operands; i++) {
       const struct upstare_operand *o = &table->operands[p->operand + i];
       uintptr_t address;
@@ -234,7 +236,7 @@ static bool locals_pointed_to(struct upstare_context *context) {
   if (!all)
     upstare_refuse(context, "there is no memory to look for pointers to local variables");
   else
-    found = ups_scan(l->targets, l->count, now->target->has_run ? 0 : now->target->bias, context->why);
+    found = ups_scan(l->targets, l->count, context->why);
   context->refused |= found;
   if (l != NULL) ups_unmap(l);
   return found || !all;

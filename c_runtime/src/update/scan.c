@@ -159,17 +159,25 @@ static bool scan_anonymous(struct scan *scan, int pages, uintptr_t low, uintptr_
 
 /* ---- The program's memory ------------------------------------------------------------------------------------------------- */
 
-/* The images that have not run yet, in the current version's eyes: their data is nobody's. */
-static int extent_of_image(struct dl_phdr_info *info, size_t size, void *argument) {
-  struct ups_extent *e = argument;
+/* Whether a mapping that begins at the address belongs to an image that has not run: its data are nobody's. */
+static int in_image(struct dl_phdr_info *info, size_t size, void *argument) {
+  uintptr_t address = *(const uintptr_t *)argument;
   (void)size;
-  if (info->dlpi_addr != e->low) return 0;
   for (int i = 0; i < info->dlpi_phnum; i++) {
     const ElfW(Phdr) *p = &info->dlpi_phdr[i];
-    if (p->p_type == PT_LOAD && info->dlpi_addr + p->p_vaddr + p->p_memsz > e->high)
-      e->high = info->dlpi_addr + p->p_vaddr + p->p_memsz;
+    uintptr_t low = (info->dlpi_addr + p->p_vaddr) & ~(PAGE - 1);
+    if (p->p_type != PT_LOAD || address < low || address >= info->dlpi_addr + p->p_vaddr + p->p_memsz) continue;
+    for (uint32_t k = 0; k < atomic_load(&ups_images_count); k++) {
+      const struct ups_image *image = atomic_load(&ups_images[k]);
+      if (image->bias == info->dlpi_addr) return image->has_run ? 1 : 2;
+    }
+    return 1;
   }
-  return 1;
+  return 0;
+}
+
+static bool never_ran(uintptr_t address) {
+  return dl_iterate_phdr(in_image, &address) == 2;
 }
 
 static const char *parse_hex(const char *text, uintptr_t *value) {
@@ -196,13 +204,13 @@ static bool is_anonymous(const char *at) {
 }
 
 /* One line of /proc/self/maps. */
-static bool scan_line(struct scan *scan, const char *line, const struct ups_extent *skip, int pages) {
+static bool scan_line(struct scan *scan, const char *line, int pages) {
   uintptr_t low, high;
   const char *at = parse_hex(line, &low);
   if (*at++ != '-') return true;
   at = parse_hex(at, &high);
   if (at[0] != ' ' || at[1] != 'r' || at[2] != 'w' || at[4] != 'p') return true;
-  if (skip->high != 0 && low >= skip->low && low < skip->high) return true;
+  if (never_ran(low)) return true;
   const char *what = strstr(line, "[heap]") != NULL ? "the heap" : NULL;
   return is_anonymous(at + 1) ? scan_anonymous(scan, pages, low, high, what) : scan_range(scan, low, high, what);
 }
@@ -214,7 +222,7 @@ static bool unseen(struct scan *scan) {
   return false;
 }
 
-static bool scan_memory(struct scan *scan, const struct ups_extent *skip) {
+static bool scan_memory(struct scan *scan) {
   struct ups_text maps = {0};
   char piece[4032];
   ssize_t length;
@@ -233,7 +241,7 @@ static bool scan_memory(struct scan *scan, const struct ups_extent *skip) {
   while (clear && line != NULL && *line != 0) {
     char *end = strchr(line, '\n');
     if (end != NULL) *end = 0;
-    clear = scan_line(scan, line, skip, pages);
+    clear = scan_line(scan, line, pages);
     line = end != NULL ? end + 1 : NULL;
   }
   if (pages >= 0) close(pages);
@@ -274,9 +282,8 @@ static bool scan_frames(struct scan *scan, struct ups_thread *t) {
   return true;
 }
 
-bool ups_scan(const struct ups_target *targets, size_t count, uintptr_t new_image, struct ups_text *why) {
+bool ups_scan(const struct ups_target *targets, size_t count, struct ups_text *why) {
   struct scan scan = {.targets = targets, .count = count, .low = UINTPTR_MAX, .why = why};
-  struct ups_extent skip = {new_image, 0};
   for (size_t i = 0; i < count; i++) {
     if (targets[i].low < scan.low) scan.low = targets[i].low;
     if (targets[i].high > scan.high) scan.high = targets[i].high;
@@ -284,8 +291,7 @@ bool ups_scan(const struct ups_target *targets, size_t count, uintptr_t new_imag
   if (count == 0) return false;
   for (struct ups_thread *t = atomic_load(&ups_threads); t != NULL; t = t->next)
     if (atomic_load(&t->state) == UPS_UNROLLED && !scan_frames(&scan, t)) return true;
-  if (new_image != 0) dl_iterate_phdr(extent_of_image, &skip);
-  if (list_left_out(&scan)) scan_memory(&scan, &skip);
+  if (list_left_out(&scan)) scan_memory(&scan);
   ups_unmap(scan.left_out);
   return scan.found;
 }

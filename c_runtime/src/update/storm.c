@@ -6,11 +6,17 @@
  * UPSTARE_STORM_LOG=FILE: a line is appended to it that says how many points, storms and incomplete stacks there were,
  * in the process and those that it forked. The line is kept up to date in place: processes may end by _exit or a signal,
  * in a chroot, and without any descriptor.
+ *
+ * A program without resume clones gets its twin: the command that the link has left in the executable makes it (or finds
+ * it, where it was made before), and says where it is.
  */
 #define _GNU_SOURCE
 #include <sys/mman.h>
+#include <sys/wait.h>
+
 #include "blocking.h"
-#include "runtime.h"
+#include "proc.h"
+#include "update.h"
 
 uint32_t ups_storm_every;
 
@@ -57,10 +63,94 @@ static void open_log(const char *path) {
   close(fd);
 }
 
+/* ---- The twin ------------------------------------------------------------------------------------------------------- */
+
+#define SECTION_MAKER ".upstare.maker"
+#define WORDS_MOST 16u
+#define VARIABLES_MOST 4096u
+#define STORM "UPSTARE_STORM"
+
+static void become(char *const *words, int out) {
+  char *variables[VARIABLES_MOST + 1];
+  size_t n = 0;
+  for (char **v = environ; *v != NULL && n < VARIABLES_MOST; v++)
+    if (strncmp(*v, STORM, sizeof STORM - 1) != 0) variables[n++] = *v;
+  variables[n] = NULL;
+  syscall(SYS_dup2, out, 1);
+  syscall(SYS_execve, words[0], words, variables);
+  syscall(SYS_exit_group, 127);
+}
+
+/* Runs the command; what it prints goes to `answer`. True: it ended well. */
+static bool ask(char *const *words, char *answer, size_t size) {
+  int ends[2], status = 0;
+  size_t length = 0;
+  if (syscall(SYS_pipe2, ends, O_CLOEXEC) != 0) return false;
+  long child = syscall(SYS_fork); /* no handlers of the program's */
+  if (child == 0) become(words, ends[1]);
+  close(ends[1]);
+  while (child > 0 && length + 1 < size) {
+    ssize_t count = read(ends[0], answer + length, size - 1 - length);
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) break;
+    length += (size_t)count;
+  }
+  close(ends[0]);
+  while (length > 0 && answer[length - 1] == '\n') length--;
+  answer[length] = 0;
+  while (child > 0 && syscall(SYS_wait4, child, &status, 0, NULL) < 0 && errno == EINTR) continue;
+  return child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0 && length > 0;
+}
+
+static const char *make_twin(char *path, size_t size) {
+  const char *why = "the command that makes its resume clones is not in the executable";
+  char *words[WORDS_MOST + 2];
+  char program[PATH_MAX];
+  unsigned n = 0;
+  struct ups_elf file;
+  size_t length = 0;
+  ssize_t named = readlink("/proc/self/exe", program, sizeof program - 1);
+  int fd = ups_proc_open("exe", O_RDONLY);
+  if (fd < 0 || named <= 0 || !ups_elf_open(fd, &file)) return "the executable cannot be read";
+  program[named] = 0;
+  const char *text = (const char *)ups_elf_section(&file, SECTION_MAKER, &length);
+  for (size_t at = 0; text != NULL && text[length - 1] == 0 && at < length && n < WORDS_MOST; at += strlen(text + at) + 1)
+    words[n++] = (char *)(uintptr_t)(text + at);
+  words[n] = program;
+  words[n + 1] = NULL;
+  if (n > 0) why = ask(words, path, size) ? NULL : "its resume clones could not be made";
+  ups_elf_close(&file);
+  close(fd);
+  return why;
+}
+
+static const char *find_twin(struct ups_image *self) {
+  char path[PATH_MAX];
+  const char *why = make_twin(path, sizeof path);
+  if (why != NULL) return why;
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return "the file with its resume clones is gone";
+  why = ups_load_twin(fd);
+  close(fd);
+  if (why == NULL) ups_points_arm(atomic_load(&self->twin), true);
+  return why;
+}
+
+static void complain(const char *why) {
+  char line[256];
+  int length = snprintf(line, sizeof line, "upstare: no storm: %s\n", why);
+  if (write(2, line, (size_t)length) < 0) return;
+}
+
 void ups_storm_start(const char *every) {
   if (number(every) == 0) return;
   struct ups_image *self = atomic_load(&ups_current);
   if (!ups_image_read_self(self)) return;
+  const char *why = ups_image_clones(self) ? NULL : find_twin(self);
+  if (why != NULL) {
+    complain(why);
+    return;
+  }
   shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (shared == MAP_FAILED) return;
   const char *log = getenv("UPSTARE_STORM_LOG");

@@ -85,6 +85,14 @@ void ups_update_load(int fd, struct ups_report *report) {
   ups_fault(UPS_STEP_LOADED);
 }
 
+void ups_update_load_twin(int fd, struct ups_report *report) {
+  uint64_t begun = ups_now_us();
+  ups_update_cancel(NULL);
+  const char *why = ups_load_twin(fd);
+  if (why != NULL) fail(report, "refused", why);
+  report->load_us = ups_now_us() - begun;
+}
+
 void ups_update_load_previous(struct ups_report *report) {
   uint64_t begun = ups_now_us();
   ups_update_cancel(NULL);

@@ -55,7 +55,7 @@ static bool push_chain(struct ups_thread *self, const struct ups_image *image, i
   for (uint32_t steps = 0; steps <= t->header->n_points; steps++) {
     const struct upstare_point *p = &t->points[index];
     const struct upstare_function *f = ups_image_function(image, p->function);
-    if (f == NULL || f->resume == 0 || !push(self, p->function, p->point)) return false;
+    if (f == NULL || !push(self, p->function, p->point)) return false;
     /* The flag scheme does not say how many objects a frame keeps; 16 bytes of slot each is the least. */
     size_t kept = p->label != 0 ? p->n_operands + p->part * OPERANDS_MOST : f->frame_size / UPSTARE_KEPT_HEADER;
     self->walk_bytes += FRAME_BYTES + f->frame_size + kept * sizeof(struct ups_kept);
