@@ -67,15 +67,25 @@ def _is_undefined(source: Path, options: list[str]) -> bool:
     return result is not None and result[0] != 0
 
 
-def _upstare(arguments: list[str], messages: Path, settings: dict[str, str]) -> None:
-    """Runs in a process of its own, which has the tool in memory already."""
+def _upstare(arguments: list[str], program: Path, messages: Path, settings: dict[str, str]) -> None:
+    """Builds the program and its twin, in a process of its own, which has the tool in memory already."""
     from upstare.cli import main
+    from upstare.errors import UpstareError
+    from upstare.patch.make import read_executable
+    from upstare.patch.twin import twin
 
     with messages.open("wb") as out:
         os.dup2(out.fileno(), 1)
         os.dup2(out.fileno(), 2)
     os.environ.update(settings)
-    os._exit(main(arguments))
+    code = main(arguments)
+    try:
+        if code == 0:
+            twin(read_executable(program))
+    except UpstareError as error:
+        print(error, flush=True)
+        code = 1
+    os._exit(code)
 
 
 def build(source: Path, program: Path, options: list[str], placement: str, points: str) -> str | None:
@@ -83,7 +93,7 @@ def build(source: Path, program: Path, options: list[str], placement: str, point
     messages = program.with_suffix(".messages")
     arguments = ["cc", *options, str(source), "-o", str(program)]
     settings = {"UPSTARE_POINTS": placement, "UPSTARE_SCHEME": points}
-    process = get_context("fork").Process(target=_upstare, args=(arguments, messages, settings))
+    process = get_context("fork").Process(target=_upstare, args=(arguments, program, messages, settings))
     process.start()
     process.join(BUILD_SECONDS)
     if process.is_alive():
