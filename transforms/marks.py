@@ -7,7 +7,7 @@ from transforms.decisions import Decisions
 from transforms.temporaries import Temporary
 from upstare.frontend.functions import Call, FunctionTree, set_jumps
 from upstare.frontend.nodes import Node, Parsed
-from upstare.frontend.summary import movable
+from upstare.frontend.statics import movable
 from upstare.frontend.types import TypeTable
 
 
