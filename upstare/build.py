@@ -28,7 +28,7 @@ from upstare.release import release_digest
 from upstare.units import UnitFacts, UnitWork, import_all
 from upstare.workers import Workers
 
-ABI = 5
+ABI = 6
 DYNAMIC_LIST = "{ " + "".join(f"{name}; " for name in [*(f"{n}*" for n in SHARED_NAMES), *JUMPS]) + "};\n"
 
 T = TypeVar("T")

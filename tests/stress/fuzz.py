@@ -128,7 +128,7 @@ def fuzz_answers(folder: Path, seconds: float, seed: int) -> str:
     rng = random.Random(seed)
     frame = {"function": "f", "point": 1, "line": 2, "phase": "after"}
     sample: dict[str, Any] = {
-        "ok": True, "hello": 4, "abi": 5, "pid": 4, "build": "ab" * 32, "program": "p", "version": "1",
+        "ok": True, "hello": 4, "abi": 6, "pid": 4, "build": "ab" * 32, "program": "p", "version": "1",
         "scheme": "trap", "threads": 1, "history": [{"time": 1, "outcome": "updated", "reason": "", "pause_us": 5}],
         "culprits": [{"tid": 1, "pc": "1f", "caller": "2f"}], "threads_detail": [{"tid": 1, "frames": [frame]}],
         "reason": "because", "kind": "refused", "stop_us": 1, "frames": 1,

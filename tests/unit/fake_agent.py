@@ -144,7 +144,7 @@ def serve(nonce: int) -> None:
     connection.connect(address)
     hello = {
         "hello": 4,
-        "abi": 5,
+        "abi": 6,
         "pid": os.getpid(),
         "build": "a" * 64,
         "program": "server",

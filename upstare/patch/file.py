@@ -31,7 +31,7 @@ from upstare.model.packed import inflate
 from upstare.patch.signature import verify
 
 MAGIC = b"UPSTARE-PATCH 1\n"
-ABI = 5  # UPSTARE_ABI of c_runtime/include/upstare_abi.h
+ABI = 6  # UPSTARE_ABI of c_runtime/include/upstare_abi.h
 
 _HEADER = {"from_build": str, "to_build": str, "program": str, "abi": int, "report": dict}
 _HEADER_MOST = 1 << 28  # bytes

@@ -34,6 +34,8 @@ def plan_variables(comparison: Comparison, relations: Relations, result: Plan) -
         else:
             outside = variable.unit is None and variable.name in old.description.outside
             _plan_move(variable, new.variables[target], relations, uses.get(symbol, []), outside, result)
+    shared = {constant.symbol for constant in new.description.constants}
+    result.constants += [c for c in old.description.constants if c.symbol not in shared]
     known = set(comparison.variables.values())
     result.initials += [v for s, v in new.variables.items() if s not in known and not v.thread_local]
 

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 from upstare.errors import UpstareError
 
 MAGIC = 0x31545055
-ABI = 5
+ABI = 6
 SCHEMES = ("trap", "flag")
 
 NEXT_RETURN = -1
