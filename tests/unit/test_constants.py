@@ -142,6 +142,9 @@ def test_what_nobody_knows_depends_on_the_unit() -> None:
     table = "static const int table[] = { __builtin_constant_p(1) };"
     assert of(table) == of(table)
     assert of(table) != of(table, BEFORE.replace("return n;", "return n + 1;"))
+    table = "static const int table[] __attribute__((aligned(32))) = { 1 };"
+    assert of(table) != of(table.replace("32", "64"))
+    assert of(table) != of(table.replace(" __attribute__((aligned(32)))", ""))
     table = "static const char table[] = { -1 };"
     assert of(table) != of(table, flags=("-O2", "-funsigned-char"))
 

@@ -123,8 +123,21 @@ def test_the_way_back_is_refused_as_well(tmp_path: Path) -> None:
         tool.expect(tool.apply(tmp_path / "x.upatch", program.pid))
         program.expect("^new 4$")
         refused = tool.expect(tool.rollback(program.pid, 0.3), 3, "refused")
-        assert "the constant steps (program.c:3) is not the same in version old" in str(refused["reason"])
+        reason = "the constant steps (program.c:3) is not the same in version old, and variable at of main(), line "
+        assert reason in str(refused["reason"])
         program.expect("^new 4$", len(program.lines))
+    mapping = tmp_path / "mapping.toml"
+    mapping.write_text('[constants]\n"program.c:steps" = "compatible"\n')
+    tool.expect(tool.patch(*built, tmp_path / "y.upatch", "--mapping", mapping))
+    with running([built[0]]) as program:
+        program.expect("^old 0$")
+        tool.expect(tool.apply(tmp_path / "y.upatch", program.pid))
+        program.expect("^new 4$")
+        tool.expect(tool.rollback(program.pid, 0.3))
+        program.expect("^old 4$")  # the old constant of the other version
+    mapping.write_text('[constants]\n"program.c:stairs" = "compatible"\n')
+    said = tool.patch(*built, tmp_path / "z.upatch", "--mapping", mapping)
+    assert said.exit_code == 2 and "no constant program.c:stairs whose address is used" in said.err, said
 
 
 def test_the_storm_does_not_mind(tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ _SIZEOF, _REFERENCE = CursorKind.CXX_UNARY_EXPR.value, CursorKind.DECL_REF_EXPR.
 # Attributes by which a symbol means something to others, or its storage is not its own.
 _ATTRIBUTES = re.compile(rb"__attribute(?:__)?\s*\(\(.*?\)\)|\[\[.*?\]\]", re.S)
 _PARTICULAR = re.compile(rb"\b_*(?:alias|weak|weakref|section|tls_model|ifunc|selectany|copy|noinit|persistent)_*\b")
+_ALIGNED = re.compile(rb"align|\bmode\b|scalar_storage_order")  # code relies on it, and the type does not tell
 _LABEL = re.compile(rb"\b(?:__asm__|__asm|asm)\b\s*\(")
 _BUILTIN = re.compile(r"__builtin_|__sync_|__atomic_")
 _PLAIN_BUILTIN = re.compile(r"__builtin_(?:inf|nans?|huge_val|bswap)(?:[fl]|f?\d+x?)?")  # its arguments say it all
@@ -118,6 +119,8 @@ class _Constants:
             if node.kind != "ref" or node.target_kind not in ("global", "static"):
                 continue
             local = tree.locals.get(node.target)
+            if local is None and node.name in self._variables:
+                continue
             name = f"{tree.name}:{local.key}" if local is not None else node.name
             self._named.add(name)
             if name not in self._taken and taken_address(self._parsed, tree, node) is not None:
@@ -181,6 +184,8 @@ class _Constants:
         content: Content | None = None
         if name not in self._fixed and not self._source.is_system(main.location.offset):
             content = self._contents.of(main.tree, None) if main.has_initialiser else Content()
+        if content is not None:
+            content.whole |= any(_ALIGNED.search(self._head(c)) for c in cursors)
         file, line = self._source.locate(main.location.offset)
         places = {c.extent.start.offset for c in cursors}
         return ConstantFact(
@@ -205,6 +210,8 @@ class _Constants:
         plain = node.cursor.tls_kind.name == "NONE" and not _is_particular(head) and local.name not in self._fixed
         if plain and movable(tree, node):
             content = self._contents.of(node.row, tree) if init is not None else Content()
+        if content is not None:
+            content.whole |= _ALIGNED.search(head) is not None
         file, line = self._source.locate(local.target)
         return ConstantFact(
             local.name, local.key, True, tree.name, self._types.key(local.ctype, f"{tree.name}.{local.key}"),
@@ -227,6 +234,7 @@ class _Contents:
 
     def __init__(self, parsed: Parsed) -> None:
         self._parsed, self._tables = parsed, parsed.tables
+        self._restless = b"scalar_storage_order" in parsed.source.text
         self._layouts: dict[int, str] = {}
         self._particular: dict[str, bool] = {}  # functions
 
@@ -251,7 +259,7 @@ class _Contents:
         first = trees["operator"][row] if row >= 0 else -1
         if first < 0:
             return None
-        result = Content(whole=b"scalar_storage_order" in self._parsed.source.text)
+        result = Content(whole=self._restless)
         digest = hashlib.sha256()
         explained: set[int] = set()  # offsets of names
         unevaluated = first

@@ -43,10 +43,9 @@ static bool in_data(const struct search *s, struct found *found) {
   const struct ups_frame *f = found->frame;
   for (uint32_t offset = 0; offset + sizeof(uintptr_t) <= f->size; offset += sizeof(uintptr_t)) {
     uintptr_t at = (uintptr_t)f->data + offset;
-    if (ups_kept_at(f, offset)) continue;
     found->offset = offset;
     found->constant = constant_in(s, at, at + sizeof(uintptr_t));
-    if (found->constant != NULL) return true;
+    if (found->constant != NULL && !ups_kept_at(f, offset)) return true;
   }
   return false;
 }
