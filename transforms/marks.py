@@ -7,7 +7,7 @@ from transforms.decisions import Decisions
 from transforms.temporaries import Temporary
 from upstare.frontend.functions import Call, FunctionTree, set_jumps
 from upstare.frontend.nodes import Node, Parsed
-from upstare.frontend.summary import movable
+from upstare.frontend.statics import movable
 from upstare.frontend.types import TypeTable
 
 
@@ -40,8 +40,8 @@ class Marks:
     def _statics(self) -> tuple[dict[int, str], dict[int, str]]:
         """The static locals that move to file scope (their new names), and those that stay (names for them).
 
-        What moves: mutable ones, and the constants of a function with two clones, which must agree on the address, or
-        those that are declared together with mutable ones.
+        What moves: those that versions share, the constants of a function with two clones, which must agree on the
+        address, and those that are declared together with what is shared.
         """
         moved: dict[int, str] = {}
         shared: dict[int, str] = {}

@@ -1,7 +1,8 @@
 """The transform of one unit: byte slices of the preprocessed text are replaced, everything else stays as it is.
 
 * instrumented functions become a fast clone and a resume clone (``normal_form`` to ``clones``);
-* mutable variables with static storage get the assembler name that all versions share; static locals move out;
+* mutable variables with static storage, and constants whose address is used, get the assembler name that all versions
+  share; static locals of these move out;
 * a function whose address is used is used through its stable entry, which is made where the function is defined;
 * redirected library functions are called through the runtime.
 """

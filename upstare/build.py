@@ -18,8 +18,8 @@ from upstare.driver import process
 from upstare.driver.compiler import ask
 from upstare.driver.elf import SHARED_NAMES
 from upstare.driver.runtime import JUMPS, include_directory
-from upstare.model.description import FORMAT, Description, Function, Loop, OpaqueCall, UnitInfo, Variable
-from upstare.model.facts import UnitSummary
+from upstare.model.description import FORMAT, Constant, Description, Function, Loop, OpaqueCall, UnitInfo, Variable
+from upstare.model.facts import ConstantFact, UnitSummary, VariableFact
 from upstare.model.flows import Flows
 from upstare.model.program import Program, function_id, redirect_lists, relative_paths
 from upstare.model.unit import Options, Unit
@@ -98,7 +98,8 @@ def build_image(
         description.sources = sources
         description.clones = options.clones
         description.outside = sorted(options.outside & {
-            *(f.name for f in description.functions if not f.static), *decided.merged.external_variables
+            *(f.name for f in description.functions if not f.static), *decided.merged.external_variables,
+            *decided.merged.constants.external,
         })  # fmt: skip
         return description
 
@@ -153,7 +154,8 @@ def _decide_some(
 
 def _external_names(summary: UnitSummary) -> set[str]:
     """The functions and variables that a unit defines for others."""
-    variables = {v.name for v in summary.variables if v.defined and not v.static and v.function is None}
+    objects: list[VariableFact | ConstantFact] = [*summary.variables, *summary.constants]
+    variables = {v.name for v in objects if v.defined and not v.static and v.function is None}
     return {f.name for f in summary.functions if not f.static} | variables
 
 
@@ -288,6 +290,11 @@ def _describe(
                 use.object = symbol
                 result.address_uses.append(use)
         result.pointer_sources += summary.pointer_sources
+    for (index, _), symbol, constant in merged.constants.named():
+        home = merged.names[index] if constant.static else None
+        result.constants.append(
+            Constant(constant.name, home, constant.function, symbol, constant.span, constant.file, constant.line)
+        )
     flows = Flows(merged)
     result.shared_records, result.messages = flows.shared_records(), flows.messages()
     return result

@@ -237,13 +237,31 @@ struct upstare_check {
   int (*in_flight)(struct upstare_context *context);
 };
 
+/* A constant that versions would share if the target version had the same one. It has not, so what points to it means
+ * nothing there. No frame may: the others, in memory, go on leading to the bytes that they lead to now. */
+struct upstare_constant {
+  const char *name;   /* with the place of its definition, for messages */
+  const void *object; /* bound by symbol */
+  uint64_t span;      /* bytes from there to which a pointer may lead, with that behind an array */
+};
+
+/* A variable of a frame of the source version, for messages about constants. */
+struct upstare_variable {
+  uint64_t function;
+  uint32_t offset; /* of its slot */
+  uint32_t name;   /* offset into the names */
+};
+
 struct upstare_direction {
-  uint32_t n_continuations, n_moves, n_initials, n_entries, n_checks;
+  uint32_t n_continuations, n_moves, n_initials, n_entries, n_checks, n_constants, n_variables;
   const struct upstare_continuation *continuations;
   const struct upstare_move *moves;
   const struct upstare_initial *initials;
   const struct upstare_entry *entries;
   const struct upstare_check *checks;
+  const struct upstare_constant *constants;
+  const struct upstare_variable *variables;
+  const char *names;
 };
 
 struct upstare_patch {

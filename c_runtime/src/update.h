@@ -57,6 +57,8 @@ struct ups_target { /* an object that moves, or ceases to be */
 
 /* Does anything in the stopped program point into one of them? Then `why` says what. All threads unrolled. */
 bool ups_scan(const struct ups_target *targets, size_t count, struct ups_text *why);
+/* Is this the address at the beginning of a kept slot, which is ours and not the program's? */
+bool ups_kept_at(const struct ups_frame *frame, uint32_t offset);
 
 /* ---- history.c ------------------------------------------------------------------------------------------------------------ */
 
@@ -75,7 +77,7 @@ void ups_history_describe(struct ups_text *list); /* a JSON list, oldest first *
 /* ---- update.c -------------------------------------------------------------------------------------------------------------- */
 
 struct ups_report {
-  const char *kind;      /* null: done. "refused", "timed_out", "in_flight", "error" */
+  const char *kind;      /* null: done. "refused", "not_now" (soon it may be otherwise), "timed_out", "in_flight", "error" */
   struct ups_text reason;
   struct ups_text culprits; /* JSON objects with commas between */
   bool in_libraries;        /* all of them are in a library's function that the program called */
@@ -91,6 +93,12 @@ struct ups_report {
 struct ups_image *ups_load(int fd, const char **why);
 /* The twin of the version that runs, from a file, unless it is there or not needed. Null: done; else why not. */
 const char *ups_load_twin(int fd);
+
+/* ---- update/constants.c ---------------------------------------------------------------------------------------------------- */
+
+struct ups_transition;
+/* Does a frame lead to a constant that is not the same in the target version? Then `why` says which. All threads unrolled. */
+bool ups_constants_held(const struct ups_transition *transition, struct ups_text *why);
 
 /* ---- update/map.c --------------------------------------------------------------------------------------------------------------- */
 

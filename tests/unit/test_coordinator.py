@@ -202,6 +202,20 @@ def test_nothing_in_flight(start: Callable[..., Target], patch: Path, run: Run) 
     assert [line.split()[0] for line in target.expect("BYE")] == ["LOAD", "STOP", "CHECK", "COMMIT", "BYE"]
 
 
+def test_not_now(start: Callable[..., Target], patch: Path, run: Run) -> None:
+    """Who says so when it has stopped is asked again a moment later, with all the others."""
+    no = {"ok": False, "kind": "not_now", "reason": "the constant steps is not the same in version 2"}
+    targets = [start(STOP=no), start()]
+    code, outcome, errors = run("apply", patch, "--pid", targets[0].pid, "--pid", targets[1].pid, "--timeout", "0.3")
+    assert (code, outcome["outcome"]) == (3, "refused")
+    assert outcome["reason"] == f"process {targets[0].pid} (server): {no['reason']}"
+    assert "try again, or with a longer --timeout" in errors
+    for target in targets:
+        asked = [line.split()[0] for line in target.expect("BYE")]
+        assert asked.count("STOP") > 2
+        assert asked == ["LOAD", "STOP", "ABORT"] * asked.count("STOP") + ["BYE"]
+
+
 @pytest.mark.parametrize("how", ["die", "hang", "hang up"])
 def test_one_does_not_tell(start: Callable[..., Target], patch: Path, run: Run, how: str) -> None:
     targets = [start(LOAD={"checks": 1}, CHECK=how), start(LOAD={"checks": 1})]

@@ -109,11 +109,16 @@ class _Direction(ctypes.Structure):
         ("n_initials", ctypes.c_uint32),
         ("n_entries", ctypes.c_uint32),
         ("n_checks", ctypes.c_uint32),
+        ("n_constants", ctypes.c_uint32),
+        ("n_variables", ctypes.c_uint32),
         ("continuations", ctypes.POINTER(_Continuation)),
         ("moves", ctypes.POINTER(_Move)),
         ("initials", ctypes.c_void_p),
         ("entries", ctypes.c_void_p),
         ("checks", ctypes.c_void_p),
+        ("constants", ctypes.c_void_p),
+        ("variables", ctypes.c_void_p),
+        ("names", ctypes.c_char_p),
     ]
 
 

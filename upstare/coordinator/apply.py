@@ -43,7 +43,11 @@ class Unchanged(UpstareError):
     exit_code = EXIT_UNCHANGED
 
 
-class InFlight(NotUpdatable):
+class NotNow(NotUpdatable):
+    """It cannot be done as things stand. A moment later it may."""
+
+
+class InFlight(NotNow):
     """Messages are on their way that the new version would not understand. A moment later they may be read."""
 
 
@@ -252,7 +256,7 @@ class Transition:
                 except UpstareError as error:
                     found.append(error)
         if found:  # the others go back because of the first that says no
-            raise next((error for error in found if isinstance(error, InFlight)), found[0])
+            raise next((error for error in found if isinstance(error, NotNow)), found[0])
 
     def release(self) -> None:
         """Put everybody back on the old version, ready for another try."""
@@ -528,8 +532,8 @@ def run(plan: Plan, pids: list[int], *, tree: bool, timeout: float) -> Outcome:
 
 
 def _prepare(transition: Transition) -> None:
-    """Everything up to the decision. While messages are in flight the processes run on for a moment, until the timeout
-    is over."""
+    """Everything up to the decision. While messages are in flight, or a process says "not now", the processes run on
+    for a moment, until the timeout is over."""
     deadline = time.monotonic() + transition.timeout
     pause = FIRST_PAUSE
     while True:
@@ -539,7 +543,7 @@ def _prepare(transition: Transition) -> None:
             transition.stop()
             transition.check()
             return
-        except InFlight:
+        except NotNow:
             if time.monotonic() + pause > deadline:
                 raise
         transition.release()
@@ -573,6 +577,7 @@ def _granted(member: Member, reply: Reply) -> Reply:
         "refused": NotUpdatable,
         "timed_out": DeadlineMissed,
         "in_flight": InFlight,
+        "not_now": NotNow,
         "unchanged": Unchanged,
     }
     reason = reply.get("reason") or "the process gave no reason"
@@ -592,6 +597,8 @@ def _hint(error: UpstareError) -> str | None:
         return "the old version runs on; try again, or with a longer --timeout"
     if isinstance(error, InFlight) and error.hint is None:
         return "the old version runs on; try again when less is on its way, or with a longer --timeout"
+    if isinstance(error, NotNow) and error.hint is None:
+        return "the old version runs on; try again, or with a longer --timeout"
     return error.hint
 
 

@@ -9,10 +9,12 @@ from typing import Any
 
 from clang.cindex import CursorKind, TypeKind
 
+from upstare.frontend.constants import constants
 from upstare.frontend.flows import flows
 from upstare.frontend.functions import FunctionTree, mutable, parameter_types, taken_address
 from upstare.frontend.nodes import Node, Parsed
 from upstare.frontend.source import SourceText
+from upstare.frontend.statics import movable
 from upstare.frontend.tables import Cursor
 from upstare.frontend.types import TypeTable, is_array
 from upstare.frontend.unused import unused_functions
@@ -59,6 +61,7 @@ def summarise(parsed: Parsed, trees: list[FunctionTree], types: TypeTable) -> Un
                 )  # fmt: skip
         _addresses(parsed, tree, summary, types)
         _pointers(parsed, tree, summary, types)
+    summary.constants, summary.fixed = constants(parsed, trees, unused, types)
     summary.flows = flows(parsed, trees, types)
     summary.values = sorted(values)
     summary.types = types.types
@@ -96,44 +99,6 @@ def _variable(parsed: Parsed, cursor: Cursor, types: TypeTable) -> VariableFact 
         cursor.type.spelling, max(cursor.type.get_size(), 0), file, line, defined, cursor.tls_kind.name != "NONE",
         cursor.has_initialiser,
     )  # fmt: skip
-
-
-def movable(tree: FunctionTree, node: Node) -> bool:
-    """Whether a declaration of static locals needs nothing that is declared inside its function (other static locals
-    aside). It moves as a whole."""
-    parent = tree.parent(node)
-    declared = [c for c in parent.children if c.kind == "var"] if parent is not None else [node]
-    return all(_movable(tree, v) for v in declared)
-
-
-def _movable(tree: FunctionTree, node: Node) -> bool:
-    named = tree.cursor.type.kind == TypeKind.FUNCTIONPROTO  # the function itself can be declared ahead
-    inside = range(tree.cursor.location.offset + named, tree.end)
-    whole = tree.parent(node) or node
-    own = range(whole.start, whole.end)  # a type that is defined there moves with it
-    statics = {local.target for local in tree.locals.values() if local.static}
-    stack = [node.cursor]
-    declaration = node.cursor.type.get_canonical()
-    while declaration.kind in (TypeKind.CONSTANTARRAY, TypeKind.INCOMPLETEARRAY, TypeKind.POINTER):
-        pointer = declaration.kind == TypeKind.POINTER
-        declaration = (declaration.get_pointee() if pointer else declaration.element_type).get_canonical()
-    if declaration.kind in (TypeKind.RECORD, TypeKind.ENUM):
-        record = declaration.get_declaration()
-        tagged = bool(record.spelling) and "(" not in record.spelling
-        place = record.location.offset
-        if place in inside and (tagged or place not in own or "#pragma" in (tree.pinned or "")):
-            return False
-    while stack:
-        cursor = stack.pop()
-        if cursor.kind == CursorKind.ADDR_LABEL_EXPR and not tree.label_numbers:
-            return False
-        target = cursor.referenced
-        if target is not None and target != node.cursor and target.location.offset in inside:
-            known = target.location.offset in statics or target.location.offset in own
-            if not known and cursor.kind in (CursorKind.DECL_REF_EXPR, CursorKind.TYPE_REF):
-                return False
-        stack.extend(cursor.get_children())
-    return True
 
 
 def _function(parsed: Parsed, tree: FunctionTree, summary: UnitSummary, types: TypeTable, unused: bool) -> None:

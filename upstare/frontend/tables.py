@@ -18,7 +18,7 @@ from upstare.frontend.native import Rows, library
 
 # The columns of the rows, as in walk.c.
 _TREE = ("kind", "start", "end", "last", "parent", "operator", "name", "type", "declaration")
-_DECLARATION = 14
+_DECLARATION = 15
 _TYPE = 15
 _FIELD = 4
 
@@ -212,6 +212,11 @@ class Cursor:
     def enum_type(self) -> Type:
         """The integer type under an enum."""
         return self._tables.type(self._column(10))
+
+    @property
+    def enum_value(self) -> str:
+        """The value of an enumerator, in decimal digits."""
+        return self._tables.name(self._column(14))
 
     def get_arguments(self) -> list[Cursor]:
         """The parameters of a function."""

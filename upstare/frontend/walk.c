@@ -7,6 +7,7 @@
  */
 
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -80,6 +81,7 @@ extern int clang_getCursorUnaryOperatorKind(CXCursor);
 extern CXType clang_getCursorType(CXCursor);
 extern CXType clang_getCursorResultType(CXCursor);
 extern CXType clang_getEnumDeclIntegerType(CXCursor);
+extern long long clang_getEnumConstantDeclValue(CXCursor);
 extern CXType clang_getCanonicalType(CXType);
 extern CXString clang_getTypeSpelling(CXType);
 extern CXType clang_getPointeeType(CXType);
@@ -102,6 +104,7 @@ extern long long clang_Cursor_getOffsetOfField(CXCursor);
 
 enum {
 	CURSOR_ENUM = 5,
+	CURSOR_ENUMERATOR = 7,
 	CURSOR_FUNCTION = 8,
 	CURSOR_VARIABLE = 9,
 	CURSOR_LAST_DECLARATION = 39,
@@ -136,7 +139,7 @@ struct tree_row {
 
 struct declaration_row {
 	int32_t kind, name, location, start, end, storage, thread_local, type, flags, result, underlying, arguments,
-		n_arguments, tree;
+		n_arguments, tree, value;
 };
 
 struct type_row {
@@ -260,15 +263,12 @@ static const char *text_of(struct walk *w, int32_t name)
 	return ROW(w->unit->text, char, *ROW(w->unit->names, int32_t, name));
 }
 
-static int32_t name_row(struct walk *w, CXString string)
+static int32_t text_row(struct walk *w, const char *text)
 {
-	const char *text = clang_getCString(string);
 	uint64_t hash = 14695981039346656037u;
 	int32_t *row;
 	const char *p;
 
-	if (text == NULL)
-		text = "";
 	for (p = text; *p; p++)
 		hash = (hash ^ (unsigned char)*p) * 1099511628211u;
 	for (hash |= 1; row = find(&w->by_name, hash), *row >= 0 && strcmp(text_of(w, *row), text); hash += 2)
@@ -280,8 +280,24 @@ static int32_t name_row(struct walk *w, CXString string)
 		*(int32_t *)add_rows(&w->unit->names, sizeof(int32_t), 1) = w->unit->text.count;
 		memcpy(add_rows(&w->unit->text, 1, length), text, length);
 	}
-	clang_disposeString(string);
 	return *row;
+}
+
+static int32_t name_row(struct walk *w, CXString string)
+{
+	const char *text = clang_getCString(string);
+	int32_t row = text_row(w, text != NULL ? text : "");
+
+	clang_disposeString(string);
+	return row;
+}
+
+static int32_t number_row(struct walk *w, long long number)
+{
+	char text[24];
+
+	snprintf(text, sizeof text, "%lld", number);
+	return text_row(w, text);
 }
 
 static int32_t offset_of(CXSourceLocation location)
@@ -325,7 +341,7 @@ static int32_t type_row(struct walk *w, CXType type)
 
 static int32_t declaration_row(struct walk *w, CXCursor cursor)
 {
-	struct declaration_row d = {.kind = cursor.kind, .tree = -1};
+	struct declaration_row d = {.kind = cursor.kind, .tree = -1, .value = -1};
 	CXSourceRange extent;
 	CXCursor parent;
 	int32_t *known;
@@ -351,6 +367,8 @@ static int32_t declaration_row(struct walk *w, CXCursor cursor)
 	d.result = d.underlying = -1;
 	if (cursor.kind == CURSOR_ENUM)
 		d.underlying = type_row(w, clang_getEnumDeclIntegerType(cursor));
+	if (cursor.kind == CURSOR_ENUMERATOR)
+		d.value = number_row(w, clang_getEnumConstantDeclValue(cursor));
 	if (cursor.kind == CURSOR_VARIABLE) {
 		d.thread_local = clang_getCursorTLSKind(cursor);
 		if (clang_Cursor_getVarDeclInitializer(cursor).kind != CURSOR_INVALID_FILE)

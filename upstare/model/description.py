@@ -138,6 +138,19 @@ class Variable:
 
 
 @dataclass
+class Constant:
+    """A constant with static storage that versions share if its type and content are the same: its symbol says so."""
+
+    name: str
+    unit: str | None  # None: external linkage
+    function: str | None  # the function that holds a static local
+    symbol: str  # assembler name: "up$" digest "$" ...
+    span: int  # bytes to which a pointer may lead, with that behind an array
+    file: str
+    line: int
+
+
+@dataclass
 class AddressUse:
     """The address of an object (or of part of it) is taken and goes somewhere."""
 
@@ -234,6 +247,7 @@ class Description:
     types: dict[str, Type] = field(default_factory=dict)
     functions: list[Function] = field(default_factory=list)
     variables: list[Variable] = field(default_factory=list)
+    constants: list[Constant] = field(default_factory=list)
     address_uses: list[AddressUse] = field(default_factory=list)
     pointer_sources: list[PointerSource] = field(default_factory=list)
     shared_records: list[SharedRecord] = field(default_factory=list)
@@ -268,6 +282,7 @@ def from_json(data: bytes) -> Description:
     ]
     for key, cls in (
         ("variables", Variable),
+        ("constants", Constant),
         ("address_uses", AddressUse),
         ("pointer_sources", PointerSource),
         ("shared_records", SharedRecord),

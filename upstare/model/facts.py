@@ -74,6 +74,36 @@ class VariableFact:
     movable: bool = True  # static local that can move to file scope
 
 
+@dataclass
+class Content:
+    """What the bytes of a constant are made of. Without an initialiser they are zeros."""
+
+    digest: str = ""  # of what can be read in the initialiser itself
+    functions: list[str] = field(default_factory=list)  # that it names, in order of text
+    objects: list[str] = field(default_factory=list)  # the same for objects; a static local is FUNCTION:KEY
+    whole: bool = False  # there is more to them: they are taken for the same only if the unit's text is
+
+
+@dataclass
+class ConstantFact:
+    """A constant with static storage, declared in a unit. Static ones whose address nobody can have are left out."""
+
+    name: str
+    key: str  # in its function, for static locals
+    static: bool
+    function: str | None
+    type: str
+    type_name: str
+    span: int  # bytes to which a pointer may lead, with that behind an array
+    file: str
+    line: int
+    defined: bool
+    taken: bool  # its address is used in this unit
+    content: Content | None  # None: it belongs to its version, whatever is in it
+    place: int  # what has the same is declared together
+    beside: bool = False  # declared together with what is not constant
+
+
 @dataclass(frozen=True)
 class Flow:
     """A pointer goes from ``source`` to ``target``. Both are names of ends:
@@ -96,6 +126,8 @@ class UnitSummary:
     text: str = ""  # SHA-256 of the text without line markers
     functions: list[FunctionFact] = field(default_factory=list)
     variables: list[VariableFact] = field(default_factory=list)
+    constants: list[ConstantFact] = field(default_factory=list)
+    fixed: list[str] = field(default_factory=list)  # external constants whose names must stay as they are
     values: list[str] = field(default_factory=list)  # functions whose address is used
     aliases: dict[str, str] = field(default_factory=dict)  # other names of functions
     weak: list[str] = field(default_factory=list)  # functions that a definition in another unit may replace

@@ -15,6 +15,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from transforms.decisions import Decisions, VariableDecision
+from upstare.model.components import components
+from upstare.model.constants import Constants
 from upstare.model.facts import CallFact, FunctionFact, UnitSummary, VariableFact
 from upstare.model.unit import Options, Unit
 
@@ -70,6 +72,7 @@ class Program:
         self.blocking = sorted(blocking)
         self._blocking = set(self.blocking)
         self.redirects = sorted({*self.blocking, *others})
+        self._redirected = set(self.redirects)
         default = options.placement == "default"
         self._sibling_calls = [default and makes_sibling_calls(unit.flags) for unit in units]
         self._functions: dict[tuple[int, str], FunctionFact] = {}
@@ -102,6 +105,8 @@ class Program:
         self.instrumented = self._reach(graph)
         self.entry_points = self._break_tail_cycles()
         self._variables()
+        flags = [unit.flags for unit in units]
+        self.constants = Constants(summaries, self.names, flags, self._variable_symbol, self._address_of)
 
     # ---- functions -----------------------------------------------------------------------------------------------
 
@@ -145,7 +150,7 @@ class Program:
         chosen: set[tuple[int, str]] = set()
         while True:
             rest = {key: targets - chosen for key, targets in graph.items() if key not in chosen}
-            cycles = [c for c in _components(rest) if len(c) > 1 or c[0] in rest[c[0]]]
+            cycles = [c for c in components(rest) if len(c) > 1 or c[0] in rest[c[0]]]
             if not cycles:
                 return chosen
             # Of each cycle the function that most of its calls lead to; of several, that which the fewest others call.
@@ -161,7 +166,7 @@ class Program:
         for key in self._functions:
             if self._eligible(key) and (everything or self._own_point(key, blocking)):
                 able.add(key)
-        for component in _components(graph):
+        for component in components(graph):
             members = [k for k in component if self._eligible(k)]
             if len(component) > 1 or component[0] in graph[component[0]]:
                 able.update(members)
@@ -219,9 +224,17 @@ class Program:
             return name
         return f"{_short(self.names[unit])}${name}"
 
+    def _address_of(self, unit: int, name: str) -> str:
+        """What the address of a function is across versions, as a unit names it."""
+        found = self.resolve(unit, name)
+        if found is not None:
+            return f"entry {self.entry_id(found)}"
+        return f"upstare_{name}" if name in self._redirected else name
+
     # ---- variables -----------------------------------------------------------------------------------------------
 
     def _variables(self) -> None:
+        self._static_symbols: dict[int, dict[str, str]] = {}
         self.external_variables: dict[str, tuple[str, VariableFact, int]] = {}
         for index, summary in enumerate(self.summaries):
             for fact in summary.variables:
@@ -239,6 +252,20 @@ class Program:
         if fact.function is None:
             return f"up${kind}${place}${fact.name}"
         return f"up${kind}${place}${fact.function}${fact.key.replace('#', '$')}"
+
+    def _variable_symbol(self, unit: int, name: str) -> str | None:
+        """The symbol of a variable, as a unit names it (a static local as FUNCTION:KEY); '' if it has none that all
+        versions know, None if there is no such variable."""
+        known = self._static_symbols.get(unit)
+        if known is None:
+            known = self._static_symbols[unit] = {}
+            for fact in self.summaries[unit].variables:
+                if fact.static:
+                    local = f"{fact.function}:{fact.key}" if fact.function is not None else fact.name
+                    known[local] = self.static_symbol(unit, fact) if fact.movable else ""
+        if name in known:
+            return known[name]
+        return self.external_variables[name][0] if name in self.external_variables else None
 
     def _goes_on(self, unit: int, name: str) -> bool:
         """Whether a function that is declared never to return can be taken down and rebuilt all the same."""
@@ -300,52 +327,32 @@ class Program:
                 result.variables[variable.name] = VariableDecision(symbol)
                 if variable.name in options.outside and home == unit:
                     result.plain_names.append(variable.name)
+            elif variable.name in self.constants.external:  # what is no constant here is one elsewhere
+                symbol = self.constants.symbols[self.constants.external[variable.name]]
+                result.variables[variable.name] = VariableDecision(symbol)
+        self._decide_constants(unit, result)
         return result
+
+    def _decide_constants(self, unit: int, result: Decisions) -> None:
+        for fact in self.summaries[unit].constants:
+            symbol = self.constants.symbol(unit, fact)
+            if fact.function is not None:
+                if symbol is not None:
+                    c_name = f"__upstare_s_{fact.function}_{fact.key.replace('#', '_')}"
+                    result.statics[f"{fact.function}:{fact.key}"] = VariableDecision(symbol, True, c_name)
+                continue
+            if symbol is None and not fact.static and fact.name in self.external_variables:
+                symbol = self.external_variables[fact.name][0]  # what is constant here is not elsewhere
+            if symbol is None:
+                continue
+            result.variables[fact.name] = VariableDecision(symbol, fact.static)
+            home = self.constants.external.get(fact.name)
+            if not fact.static and fact.name in self.options.outside and home == (unit, fact.name):
+                result.plain_names.append(fact.name)
 
 
 def _short(path: str) -> str:
     return hashlib.sha256(path.encode()).hexdigest()[:8]
-
-
-def _components(graph: dict[tuple[int, str], set[tuple[int, str]]]) -> list[list[tuple[int, str]]]:
-    """Strongly connected components (Tarjan 1972), iteratively."""
-    index: dict[tuple[int, str], int] = {}
-    low: dict[tuple[int, str], int] = {}
-    on_stack: set[tuple[int, str]] = set()
-    stack: list[tuple[int, str]] = []
-    result: list[list[tuple[int, str]]] = []
-    for root in graph:
-        if root in index:
-            continue
-        work = [(root, iter(graph[root]))]
-        index[root] = low[root] = len(index)
-        stack.append(root)
-        on_stack.add(root)
-        while work:
-            node, successors = work[-1]
-            for successor in successors:
-                if successor not in index:
-                    index[successor] = low[successor] = len(index)
-                    stack.append(successor)
-                    on_stack.add(successor)
-                    work.append((successor, iter(graph[successor])))
-                    break
-                if successor in on_stack:
-                    low[node] = min(low[node], index[successor])
-            else:
-                work.pop()
-                if work:
-                    low[work[-1][0]] = min(low[work[-1][0]], low[node])
-                if low[node] == index[node]:
-                    component = []
-                    while True:
-                        member = stack.pop()
-                        on_stack.discard(member)
-                        component.append(member)
-                        if member == node:
-                            break
-                    result.append(component)
-    return result
 
 
 @functools.cache

@@ -12,7 +12,7 @@ from collections.abc import Mapping as Lookup
 from dataclasses import dataclass, field
 
 from upstare.errors import UsageError
-from upstare.model.description import Description, Function, Variable
+from upstare.model.description import Constant, Description, Function, Variable
 from upstare.patch.mapping import Mapping, Table
 
 _SAME_UNIT = 0.5  # share of common functions from which on two units of different paths are one that moved
@@ -68,8 +68,7 @@ class Version:
 
     def find_variable(self, text: str, source: str) -> Variable:
         """The variable that ``name``, ``unit:name`` or ``unit:function:name`` in a mapping file means."""
-        *scope, name = text.split(":")
-        found = [v for v in self.variables.values() if v.name == name and _in_scope(v, scope)]
+        found = [v for v in self.variables.values() if is_called(v, text)]
         if len(found) != 1:
             raise UsageError(f"{source}: {'no variable' if not found else 'more than one'} {text} in {self.version}")
         return found[0]
@@ -149,6 +148,9 @@ def compare(old: Description, new: Description, mapping: Mapping) -> Comparison:
             present = old.types if section == "types" else new.types
             if key not in present and new.types.keys().isdisjoint({f"struct {key}", key}):
                 raise UsageError(f"{mapping.path}: [{section}]: no type {key}")
+    for text in mapping.constants:
+        if not any(is_called(constant, text) for constant in (*old.constants, *new.constants)):
+            raise UsageError(f"{mapping.path}: [constants]: no constant {text} whose address is used")
     result.locals = _by_function(mapping.locals, result.new, result.old, result.functions, mapping.path, new=True)
     result.points = _by_function(mapping.points, result.old, result.new, result.functions, mapping.path, new=False)
     return result
@@ -267,7 +269,13 @@ def _ends(path: str, end: str) -> bool:
     return path == end or path.endswith("/" + end)
 
 
-def _in_scope(variable: Variable, scope: list[str]) -> bool:
+def is_called(object_: Variable | Constant, text: str) -> bool:
+    """Whether this is what ``name``, ``unit:name`` or ``unit:function:name`` in a mapping file can mean."""
+    *scope, name = text.split(":")
+    return object_.name == name and _in_scope(object_, scope)
+
+
+def _in_scope(variable: Variable | Constant, scope: list[str]) -> bool:
     if not scope:
         return variable.function is None
     if len(scope) == 2 and variable.function != scope[1]:

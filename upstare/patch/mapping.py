@@ -28,6 +28,9 @@ the build root, or any unique end of it (``server.c`` for ``src/server.c``)::
     [messages]                        # records that processes send each other: both versions understand both
     "struct job" = "compatible"       # formats, so that it does not matter what is on its way
 
+    [constants]                       # constants that change, named as variables are: the new version gets along with
+    "net.c:limits" = "compatible"     # pointers to the old one, so that no frame needs to be looked through for them
+
     [undecided]                       # all other questions about points, and about locals at them: there is none, so
     points = "none"                   # an update is refused while a frame is at one of those
 
@@ -64,6 +67,7 @@ class Mapping:
     locals: dict[str, Table] = field(default_factory=dict)
     points: dict[str, Table] = field(default_factory=dict)
     messages: Table = field(default_factory=dict)
+    constants: Table = field(default_factory=dict)
     undecided: Table = field(default_factory=dict)
     path: str = "the mapping file"
 
@@ -86,6 +90,7 @@ class Mapping:
                 for function, table in self.points.items()
             },
             messages={self.new_type(record): answer for record, answer in self.messages.items()},
+            constants=self.constants,
             undecided=self.undecided,
             path=self.path,
         )
@@ -127,7 +132,7 @@ def read_mapping(path: Path) -> Mapping:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: {error}") from error
-    flat = ("functions", "variables", "types", "messages", "undecided")
+    flat = ("functions", "variables", "types", "messages", "constants", "undecided")
     nested = ("fields", "locals", "points")
     unknown = sorted(set(raw) - {*flat, *nested})
     if unknown:
@@ -138,6 +143,9 @@ def read_mapping(path: Path) -> Mapping:
                 f'{path}: [messages] "{record}": the only answer is "{COMPATIBLE}", not "{answer}"',
                 hint="messages that the new version does not understand are counted by a function of the transformers",
             )
+    for constant, answer in _table(path, "constants", raw.get("constants", {})).items():
+        if answer != COMPATIBLE:
+            raise UsageError(f'{path}: [constants] "{constant}": the only answer is "{COMPATIBLE}", not "{answer}"')
     if raw.get("undecided", _GIVEN_UP) != _GIVEN_UP:
         raise UsageError(f'{path}: [undecided] can only say: points = "none"')
     return Mapping(

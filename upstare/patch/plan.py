@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from upstare.model.description import AddressUse, Function, Point, Slot, Type, Variable
+from upstare.model.description import AddressUse, Constant, Function, Point, Slot, Type, Variable
 from upstare.patch.compare import Version
 from upstare.patch.relate import Relation
 from upstare.patch.report import Finding
@@ -70,6 +70,7 @@ class Plan:
     moves: list[Move] = field(default_factory=list)
     initials: list[Variable] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
+    constants: list[Constant] = field(default_factory=list)  # that the other version has not, or with other contents
     bound: int = 0
     removed: list[Variable] = field(default_factory=list)
     missing: list[Finding] = field(default_factory=list)
@@ -80,7 +81,7 @@ class Plan:
     notes: list[Finding] = field(default_factory=list)
 
 
-def at(place: Function | Variable | Point | AddressUse) -> str:
+def at(place: Function | Variable | Constant | Point | AddressUse) -> str:
     """``file:line``."""
     return f"{place.file}:{place.line}"
 
@@ -101,7 +102,7 @@ def type_text(name: str, key: str) -> str:
     return f"{written} ({key})" if "*" in key and "*" not in written else written
 
 
-def variable_name(variable: Variable) -> str:
+def variable_name(variable: Variable | Constant) -> str:
     """A variable as people know it; a static local with its function."""
     return f"{variable.function}::{variable.name}" if variable.function else variable.name
 

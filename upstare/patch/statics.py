@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from upstare.model.description import AddressUse, Variable
-from upstare.patch.compare import Comparison
+from upstare.patch.compare import Comparison, is_called
 from upstare.patch.plan import (
     ESCAPES,
     MOVES,
@@ -34,6 +34,12 @@ def plan_variables(comparison: Comparison, relations: Relations, result: Plan) -
         else:
             outside = variable.unit is None and variable.name in old.description.outside
             _plan_move(variable, new.variables[target], relations, uses.get(symbol, []), outside, result)
+    shared = {constant.symbol for constant in new.description.constants}
+    result.constants += [
+        constant
+        for constant in old.description.constants
+        if constant.symbol not in shared and not any(is_called(constant, t) for t in comparison.mapping.constants)
+    ]
     known = set(comparison.variables.values())
     result.initials += [v for s, v in new.variables.items() if s not in known and not v.thread_local]
 

@@ -13,18 +13,19 @@ from dataclasses import dataclass, field
 
 from pycparser import c_ast
 
-from upstare.model.description import Description, Field, Function, Slot, Type, Variable
+from upstare.model.description import Constant, Description, Field, Function, Slot, Type, Variable
 from upstare.patch import ctree
 from upstare.patch.ctree import NEW, OLD, Node
 from upstare.patch.expressions import over_old
 from upstare.patch.file import ABI
-from upstare.patch.plan import Continuation, Move, Plan, SlotPlan, variable_name
+from upstare.patch.plan import Continuation, Move, Plan, SlotPlan, at, variable_name
 from upstare.patch.relate import Cut, Kind, Relation, Relations, normal, tag_of
 from upstare.patch.user import UserFunction, UserTransformers
 
 _CONTEXT = ctree.pointer(ctree.record("struct", "upstare_context"))
 _BYTES = ctree.pointer(ctree.base("unsigned", "char"))
 _ANYTHING = ctree.pointer(ctree.base("void"))
+_POINTER = 8  # bytes
 _KEPT_HEADER = 16  # UPSTARE_KEPT_HEADER
 
 
@@ -170,7 +171,7 @@ class _Generator:
 
     # ---- objects
 
-    def object(self, symbol: str, variable: Variable) -> Node:
+    def object(self, symbol: str, variable: Variable | Constant) -> Node:
         """The address of an object that is bound by symbol."""
         if symbol not in self._objects:
             name = self._objects[symbol] = self.names.take(f"object_{variable_name(variable)}")
@@ -213,6 +214,8 @@ class _Generator:
         ]
         if direction.impossible is not None:
             moves, initials = [writer.refusal(direction.impossible)], []
+        constants = plan.constants if direction.impossible is None else []
+        variables, pool = _variable_rows(plan.continuations) if constants else ([], "")
         entries = [self._entry_row(e.slot, e.function) for e in plan.entries] if direction.target == NEW else []
         rows = {
             "continuation": [self._continuation_row(c, writer, direction) for c in plan.continuations],
@@ -222,6 +225,8 @@ class _Generator:
             "check": [
                 _row(ctree.string(tag), ctree.ident(function.name)) for tag, function in direction.user.checks.items()
             ],
+            "constant": [self._constant_row(c) for c in constants],
+            "variable": [_row(*map(ctree.ident, row)) for row in variables],
         }
         tables, counts, arrays = [], [], []
         for kind, content in rows.items():
@@ -231,7 +236,7 @@ class _Generator:
                 tables.append(head + "\n{\n" + "".join(f"  {_braced(row)},\n" for row in content) + "};\n")
             counts.append(ctree.number(len(content)))
             arrays.append(ctree.ident(table) if content else ctree.number(0))
-        return tables, _braced(_row(*counts, *arrays))
+        return tables, _braced(_row(*counts, *arrays, ctree.ident(pool) if pool else ctree.number(0)))
 
     def _continuation_row(self, c: Continuation, writer: _Functions, direction: Direction) -> Node:
         mapper = "0" if c.copy else writer.map_frame(c)
@@ -256,6 +261,10 @@ class _Generator:
             ctree.number(move.new.size),
             ctree.ident(writer.move(move) if direction.impossible is None else "0"),
         )
+
+    def _constant_row(self, constant: Constant) -> Node:
+        name = ctree.string(f"{variable_name(constant)} ({at(constant)})")
+        return _row(name, self.object(constant.symbol, constant), ctree.number(constant.span))
 
     def _entry_row(self, slot: str, function: Function | None) -> Node:
         name = self.names.take(f"slot_{function.name if function else slot}")
@@ -511,6 +520,24 @@ def _user_call(function: UserFunction, source: Node, target: Node) -> Node:
 
 def _row(*values: Node) -> Node:
     return c_ast.InitList(list(values))
+
+
+def _variable_rows(continuations: Sequence[Continuation]) -> tuple[list[tuple[str, str, str]], str]:
+    """The rows of the variables that a pointer can be in, and the literal that holds their names."""
+    functions = {c.old.id: c.old for c in continuations}
+    names: dict[str, int] = {}
+    rows = []
+    length = 0
+    for function in functions.values():
+        for slot in function.slots:
+            if slot.size < _POINTER:
+                continue
+            name = "a value" if slot.temporary or slot.jump or slot.own else f"variable {slot.name}"
+            if name not in names:
+                names[name] = length
+                length += len(name.encode()) + 1
+            rows.append((f"0x{function.id}ull", str(slot.offset), str(names[name])))
+    return rows, " ".join(f'"{name}\\0"' for name in names)
 
 
 def _braced(row: Node) -> str:

@@ -268,6 +268,10 @@ static bool move_objects(struct upstare_context *context, unsigned *moved) {
 bool ups_map_all(const struct ups_transition *transition, struct ups_report *report) {
   struct upstare_context context = {&report->reason, false};
   now = transition;
+  if (ups_constants_held(transition, &report->reason)) {
+    report->kind = "not_now";
+    return false;
+  }
   if (now->direction->n_moves != 0 && pointed_to(&context)) return false;
   reset_initials(); /* of objects that the old version does not have */
   if (!move_objects(&context, &report->moved) || !map_all(&context) || context.refused) return false;

@@ -251,7 +251,7 @@ static bool scan_memory(struct scan *scan) {
 
 /* ---- Frames ----------------------------------------------------------------------------------------------------------------- */
 
-static bool kept_at(const struct ups_frame *f, uint32_t offset) {
+bool ups_kept_at(const struct ups_frame *f, uint32_t offset) {
   for (const struct ups_kept *k = f->kept; k != NULL; k = k->next)
     if (k->offset == offset) return true;
   return false;
@@ -261,7 +261,7 @@ static bool kept_at(const struct ups_frame *f, uint32_t offset) {
 static bool scan_data(struct scan *scan, const struct ups_frame *f, const char *what) {
   uintptr_t data = (uintptr_t)f->data;
   for (uint32_t offset = 0; offset + 8 <= f->size; offset += 8)
-    if (!kept_at(f, offset) && !scan_words(scan, data + offset, data + offset + 8, what)) return false;
+    if (!ups_kept_at(f, offset) && !scan_words(scan, data + offset, data + offset + 8, what)) return false;
   return true;
 }
 

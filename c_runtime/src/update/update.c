@@ -132,7 +132,7 @@ static bool prepare(struct ups_report *report) {
     return true;
   }
   ups_halt_rebuild();
-  fail(report, "refused", NULL);
+  if (report->kind == NULL) fail(report, "refused", NULL);
   return false;
 }
 
@@ -169,7 +169,8 @@ void ups_update_stop(uint64_t deadline_us, int ballot, struct ups_report *report
   if (now.state == PREPARED) return;
   ups_ballot_close();
   if (report->kind == NULL) fail(report, "refused", "a fault was ordered");
-  record(report->kind, report, atomic_load(&ups_current), now.transition.target);
+  bool later = strcmp(report->kind, "not_now") == 0;
+  record(later ? "refused" : report->kind, report, atomic_load(&ups_current), now.transition.target);
   now.state = IDLE;
 }
 

@@ -294,7 +294,7 @@ EXPORTED const struct upstare_patch upstare_patch = {
     .from = FROM_BUILD,
     .to = TO_BUILD,
     .image = &upstare_image_self,
-    .forward = {LENGTH_OF(forward_continuations), 1, 2, 1, 0, forward_continuations, forward_moves, initials, entries, 0},
-    .backward = {LENGTH_OF(backward_continuations), 1, 0, 0, 0, backward_continuations, backward_moves, 0, 0, 0},
+    .forward = {LENGTH_OF(forward_continuations), 1, 2, 1, 0, 0, 0, forward_continuations, forward_moves, initials, entries, 0, 0, 0, 0},
+    .backward = {LENGTH_OF(backward_continuations), 1, 0, 0, 0, 0, 0, backward_continuations, backward_moves, 0, 0, 0, 0, 0, 0},
 };
 #endif
