@@ -233,7 +233,12 @@ void ups_say(uint64_t nonce, const char *begin, const char *end);
 
 /* ---- update/woken.c ----------------------------------------------------------------------------------------------------------- */
 
-void ups_woken(void); /* what there is to do once, when the runtime wakes. All signals blocked. */
+bool ups_woken(void); /* what there is to do once, when the runtime wakes; false: it cannot. All signals blocked. */
+
+/* ---- update/far.c ------------------------------------------------------------------------------------------------------------- */
+
+/* Whatever sleeps may call the C library from now on; false: not all of that is there. All signals blocked. */
+bool ups_far_bind(void);
 
 /* ---- update/storm.c ----------------------------------------------------------------------------------------------------------- */
 

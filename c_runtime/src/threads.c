@@ -246,10 +246,14 @@ static void fork_child(void) {
   if (held) ups_signals_restore(&mask);
 }
 
+/* What pthread_atfork and atexit call, which are code of the program's otherwise. */
+extern int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *object);
+extern void *__dso_handle __attribute__((visibility("hidden")));
+
 int ups_threads_init(void) {
   struct ups_thread *self = &main_thread;
   if (pthread_key_create(&exit_key, thread_end) != 0) return -1;
-  if (pthread_atfork(fork_prepare, fork_parent, fork_child) != 0) return -1;
+  if (__register_atfork(fork_prepare, fork_parent, fork_child, &__dso_handle) != 0) return -1;
   if (pthread_setspecific(exit_key, self) != 0) return -1;
   same_process = mmap(NULL, sizeof *same_process, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (same_process == MAP_FAILED || madvise(same_process, 4096, MADV_WIPEONFORK) != 0) same_process = NULL;

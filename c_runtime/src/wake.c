@@ -40,8 +40,7 @@ bool ups_wake(void) {
   ups_signals_block(&mask);
   while (atomic_exchange(&waking, true)) __builtin_ia32_pause();
   bool done = ups_awake();
-  if (!done && make_text(sleeping) && make_text(sleeping + 2)) {
-    ups_woken();
+  if (!done && make_text(sleeping) && make_text(sleeping + 2) && ups_woken()) {
     atomic_store(&ups_is_awake, 1);
     done = true;
   }

@@ -13,7 +13,7 @@ import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from upstare.driver import elf, process, reach
+from upstare.driver import elf, far, process, reach
 from upstare.driver.cache import Cache
 from upstare.errors import UpstareError
 
@@ -119,12 +119,22 @@ def _build(compiler: Sequence[str], cache: Cache, key: str) -> tuple[Path, Path]
         update = Path(scratch, "update.o")
         _link(compiler, update, [*asleep, *_unwinder(compiler)])
         _put_to_sleep(update)
-        linked = Path(scratch, "runtime.o")
-        _link(compiler, linked, [*(o for o in objects if o not in asleep), update])
+        parts, linked = Path(scratch, "parts.o"), Path(scratch, "runtime.o")
+        _link(compiler, parts, [*(o for o in objects if o not in asleep), update])
+        names = far.wanted(parts, compiler)
+        _link(compiler, linked, [parts, _stubs(compiler, names, Path(scratch))])
         process.check(["objcopy", "--localize-hidden", str(linked)], "hide the names of the runtime")
         process.check(["objcopy", f"--globalize-symbol={ENTRY}", str(linked)], "show the runtime's entry")
         found = reach.find(linked, f"{CODE_SECTION}.", ENTRY)
         return cache.put(f"{key}.o", linked), cache.put(f"{key}.reach", found.pack())
+
+
+def _stubs(compiler: Sequence[str], names: Sequence[str], directory: Path) -> Path:
+    """The object through which what sleeps calls the C library."""
+    source, target = directory / "far.s", directory / "far.o"
+    source.write_text(far.stubs(names))
+    process.check([*compiler, "-c", str(source), "-o", str(target)], "compile the runtime (far.s)")
+    return target
 
 
 def _split(compiler: Sequence[str], whole: Path, awake: Sequence[str], cache: Cache, key: str) -> Path:
@@ -136,6 +146,7 @@ def _split(compiler: Sequence[str], whole: Path, awake: Sequence[str], cache: Ca
             f"{elf.SECTION_UPDATE} : {{ *({elf.SECTION_UPDATE}) *({CODE_SECTION}.*) }} }}\n"
         )
         _link(compiler, target, [whole], f"-Wl,-T,{script}")
+        far.lead(target, [CODE_SECTION])
         return cache.put(key, target)
 
 

@@ -37,8 +37,10 @@ static void note_executable(void) {
   atomic_store(&ups_current, &executable);
 }
 
-void ups_woken(void) {
+bool ups_woken(void) {
+  if (!ups_far_bind()) return false;
   ups_walk_init();
   note_executable();
   ups_trap_install();
+  return true;
 }
