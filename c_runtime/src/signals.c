@@ -54,7 +54,7 @@ int upstare_pthread_sigmask(int how, const sigset_t *restrict set, sigset_t *res
     filtered = *set;
     ups_signals_filter(&filtered);
   }
-  bool named = set && sigismember(set, SIGTRAP) == 1; /* `old` may be the same set */
+  bool named = set && (ups_mask_of(set) & BIT(SIGTRAP)); /* `old` may be the same set */
   int error = pthread_sigmask(how, set ? &filtered : NULL, old);
   if (error)
     return error;
@@ -65,7 +65,7 @@ int upstare_pthread_sigmask(int how, const sigset_t *restrict set, sigset_t *res
       trap_blocked = how == SIG_BLOCK;
   }
   if (old && was_blocked)
-    sigaddset(old, SIGTRAP);
+    *(unsigned char *)old |= BIT(SIGTRAP);
   return 0;
 }
 

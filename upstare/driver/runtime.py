@@ -21,7 +21,8 @@ CODE_SECTION = "upstare_rt"
 SLEEPING = "src/update"  # below the runtime's directory
 # What calls go through that programs make often, but for what is marked as cold. Of the rest that is awake only the
 # size counts.
-SWIFT = ("call.c", "cond.c", "futex.c", "mutex.c", "semaphore.c", "stdio.c")
+SWIFT = ("mutex.c", "semaphore.c", "stdio.c")
+UNALIGNED = ["-fno-align-functions", "-fno-align-jumps", "-fno-align-loops"]
 
 # Puts what only an update needs, a part of the runtime and the resume clones, behind everything else, in a segment of
 # its own.
@@ -173,7 +174,7 @@ def _compile(compiler: Sequence[str], files: Sequence[Path], directory: Path) ->
     running: list[tuple[Path, process.Child]] = []
     for file, target in zip(files, objects, strict=True):
         small = file.name not in SWIFT and runtime_directory() / SLEEPING not in file.parents
-        level = ["-Os"] if small else []
+        level = ["-Os"] if small else UNALIGNED
         words = [*compiler, *FLAGS, *level, *includes, "-c", str(file), "-o", str(target)]
         running.append((file, process.start(words, capture=True, capture_errors=True)))
         if len(running) >= (os.cpu_count() or 1):

@@ -206,8 +206,8 @@ extern const struct ups_operation ups_op_read, ups_op_write, ups_op_readv, ups_o
     ups_op_sem_wait, ups_op_join, ups_op_fgets, ups_op_fgetc, ups_op_fread, ups_op_getdelim, ups_op_scanf,
     ups_op_sendfile;
 
-/* mutex.c: for the condition variables. 0, -errno, or UPS_CP_UNROLLED. `call` is UPS_INSENSITIVE. */
-long ups_mutex_lock_for(struct ups_call *call, pthread_mutex_t *mutex);
+/* mutex.c: for the condition variables. 0, -errno, or UPS_CP_UNROLLED. `call` is UPS_INSENSITIVE and not timed. */
+long ups_mutex_lock_again(struct ups_call *call, pthread_mutex_t *mutex);
 
 #pragma GCC visibility pop
 

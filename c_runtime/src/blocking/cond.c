@@ -114,7 +114,7 @@ static long run_cond_wait(struct ups_call *call) {
     call->timed = 0; /* the mutex is waited for without limit */
     call->state = WOKEN;
   }
-  long result = ups_mutex_lock_for(call, waiter.mutex);
+  long result = ups_mutex_lock_again(call, waiter.mutex);
   if (result == UPS_CP_UNROLLED)
     return 0;
   return result ? -result : (long)call->progress;

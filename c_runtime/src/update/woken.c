@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #include <link.h>
 
+#include "blocking.h"
 #include "runtime.h"
 #include "signals.h"
 
@@ -42,5 +43,6 @@ bool ups_woken(void) {
   ups_walk_init();
   note_executable();
   ups_trap_install();
+  ups_issue = ups_call_issue_watched;
   return true;
 }
