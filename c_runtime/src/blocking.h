@@ -74,7 +74,7 @@ void ups_signals_before_exec(sigset_t *old);
 
 /* ---- Inside this part ---------------------------------------------------------------------------------------------- */
 
-#define UPS_CP_STOPPED INT64_MIN /* of the region: the call was not made, or has to be made again */
+#define UPS_CP_STOPPED (-0x10000L) /* of the region, and no result of a system call: the call was not made, or has to be made again */
 
 /* What the region tests just before the system call. */
 struct ups_cp {

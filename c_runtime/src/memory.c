@@ -68,20 +68,18 @@ void ups_unlock(struct ups_lock *lock) {
   if (atomic_exchange_explicit(&lock->word, 0, memory_order_release) == 2) ups_futex_wake(&lock->word, 1);
 }
 
+#define BIT(signal) (1ul << ((signal) - 1))
+#define ALL_SIGNALS (~(BIT(SIGTRAP) | BIT(SIGSEGV) | BIT(SIGBUS) | BIT(SIGILL) | BIT(SIGFPE)))
+
 void ups_signals_all(sigset_t *set) {
-  static const int open[] = {SIGTRAP, SIGSEGV, SIGBUS, SIGILL, SIGFPE};
   memset(set, 0xff, sizeof *set);
-  for (size_t i = 0; i < sizeof open / sizeof *open; i++) {
-    unsigned bit = (unsigned)open[i] - 1;
-    ((unsigned long *)set)[bit / 64] &= ~(1ul << bit % 64);
-  }
+  *(unsigned long *)set = ALL_SIGNALS;
 }
 
 void ups_signals_block(sigset_t *old) {
-  sigset_t all;
-  ups_signals_all(&all);
+  unsigned long all = ALL_SIGNALS;
   memset(old, 0, sizeof *old);
-  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, old, 8);
+  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, old, sizeof all);
 }
 
 void ups_signals_restore(const sigset_t *old) {

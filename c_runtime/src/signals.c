@@ -150,7 +150,7 @@ int upstare_sigaction(int number, const struct sigaction *restrict new, struct s
 
   ups_action_function *function = atomic_load(&ups_actions[number].function);
   uint64_t mask = atomic_load(&ups_actions[number].mask);
-  struct sigaction given, was;
+  struct sigaction given;
   if (new) {
     given = *new;
     ups_signals_filter(&given.sa_mask);
@@ -159,16 +159,13 @@ int upstare_sigaction(int number, const struct sigaction *restrict new, struct s
       ups_action_remember(number, new);
     }
   }
-  if (sigaction(number, new ? &given : NULL, &was))
+  if (sigaction(number, new ? &given : NULL, old))
     return -1;
   if (number == SIGTRAP && ups_awake())
     ups_trap_install(); /* it has become the runtime's in between */
-  if (old) {
-    *old = was;
-    if (was.sa_sigaction == ups_on_signal) {
-      old->sa_sigaction = function;
-      memcpy(&old->sa_mask, &mask, sizeof mask);
-    }
+  if (old && old->sa_sigaction == ups_on_signal) {
+    old->sa_sigaction = function;
+    memcpy(&old->sa_mask, &mask, sizeof mask);
   }
   return 0;
 }

@@ -23,6 +23,8 @@ SLEEPING = "src/update"  # below the runtime's directory
 # size counts.
 SWIFT = ("mutex.c", "semaphore.c", "stdio.c")
 UNALIGNED = ["-fno-align-functions", "-fno-align-jumps", "-fno-align-loops"]
+# What is awake calls the C library from few places, mostly one: an entry of the procedure linkage table is larger.
+AWAKE = ["-fno-plt"]
 
 # Puts what only an update needs, a part of the runtime and the resume clones, behind everything else, in a segment of
 # its own.
@@ -97,8 +99,10 @@ def _key(compiler: Sequence[str]) -> str:
     """Digest of everything that goes into the object, the version of the compiler included."""
     root = runtime_directory()
     digest = hashlib.sha256()
-    for word in (*compiler, *FLAGS, CODE_SECTION, elf.SECTION_UPDATE, "localize-hidden", ENTRY):
+    for word in compiler:
         digest.update(word.encode() + b"\0")
+    for module in (__file__, elf.__file__, far.__file__, reach.__file__):
+        digest.update(Path(module).read_bytes() + b"\0")
     digest.update(process.check([*compiler, "--version"], "ask the compiler for its version"))
     for path in sorted(p for p in root.rglob("*") if p.suffix in (".c", ".h", ".S", ".toml", ".inc")):
         digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes() + b"\0")
@@ -173,8 +177,9 @@ def _compile(compiler: Sequence[str], files: Sequence[Path], directory: Path) ->
     objects = [directory / f"{number}.o" for number in range(len(files))]
     running: list[tuple[Path, process.Child]] = []
     for file, target in zip(files, objects, strict=True):
-        small = file.name not in SWIFT and runtime_directory() / SLEEPING not in file.parents
-        level = ["-Os"] if small else UNALIGNED
+        asleep = runtime_directory() / SLEEPING in file.parents
+        level = UNALIGNED if file.name in SWIFT or asleep else ["-Os"]
+        level = level if asleep else level + AWAKE
         words = [*compiler, *FLAGS, *level, *includes, "-c", str(file), "-o", str(target)]
         running.append((file, process.start(words, capture=True, capture_errors=True)))
         if len(running) >= (os.cpu_count() or 1):

@@ -41,7 +41,7 @@ ups_cp_begin:
 ups_cp_end:
         ret
 ups_cp_stop:
-        movabsq $0x8000000000000000, %rax /* UPS_CP_STOPPED */
+        movq    $-0x10000, %rax /* UPS_CP_STOPPED */
         ret
         .cfi_endproc
         .size   ups_cp_syscall, . - ups_cp_syscall
@@ -104,7 +104,7 @@ ups_first_end:
         jmp     ups_call_fail
         .cfi_adjust_cfa_offset 24
 ups_first_stopped:
-        movabsq $0x8000000000000000, %rax /* UPS_CP_STOPPED */
+        movq    $-0x10000, %rax /* UPS_CP_STOPPED */
         cmpl    $0, ups_is_awake(%rip)
         jne     ups_first_rest
         movq    16(%rsp), %r11
@@ -184,7 +184,7 @@ ups_issue_stopped:
         .type   ups_first_closed, @function
 ups_first_closed:
         .cfi_startproc
-        movabsq $0x8000000000000000, %rax
+        movq    $-0x10000, %rax
         pushq   %r11
         .cfi_adjust_cfa_offset 8
         subq    $16, %rsp

@@ -117,7 +117,7 @@ struct ups_call {
 /* ---- call.c ---------------------------------------------------------------------------------------------------------- */
 
 /* The call was taken apart: return 0 to the caller at once, touching nothing. Never an answer of the kernel's. */
-#define UPS_CP_UNROLLED (INT64_MIN + 1)
+#define UPS_CP_UNROLLED (UPS_CP_STOPPED - 1)
 
 /* The wait of a call: the system call's result (-errno), UPS_CP_STOPPED (the caller works out what is left of the call
  * and issues it again) or UPS_CP_UNROLLED. Is a cancellation point if the call is one. Thread context or handler. */
