@@ -7,6 +7,7 @@
 #include <linux/futex.h>
 #include <sys/mman.h>
 
+#include "direct.h"
 #include "runtime.h"
 
 /* Every mapping of ours begins with one of these, so that a scan of the program's memory can leave them out.
@@ -36,7 +37,7 @@ struct ups_chunk {
 #define SPARES_MOST 8u
 
 int ups_gettid(void) {
-  return (int)syscall(SYS_gettid);
+  return (int)ups_direct_plain(SYS_gettid);
 }
 
 uint64_t ups_now_us(void) {
@@ -79,11 +80,11 @@ void ups_signals_all(sigset_t *set) {
 void ups_signals_block(sigset_t *old) {
   unsigned long all = ALL_SIGNALS;
   memset(old, 0, sizeof *old);
-  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, old, sizeof all);
+  ups_direct(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)old, sizeof all);
 }
 
 void ups_signals_restore(const sigset_t *old) {
-  syscall(SYS_rt_sigprocmask, SIG_SETMASK, old, NULL, 8);
+  ups_direct(SYS_rt_sigprocmask, SIG_SETMASK, (long)old, 0, 8);
 }
 
 /* While threads stand still: giving a page back to the kernel and getting it again interrupts other processors. */

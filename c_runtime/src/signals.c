@@ -16,6 +16,7 @@
 #include "signals.h"
 
 #include "blocking.h"
+#include "direct.h"
 
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations" /* sigblock, sighold and their like are wrapped all the same */
 
@@ -79,7 +80,7 @@ int upstare_sigprocmask(int how, const sigset_t *restrict set, sigset_t *restric
 
 void ups_signals_before_exec(sigset_t *old) {
   uint64_t mask = BIT(UPS_SIGNAL) | (trap_blocked ? BIT(SIGTRAP) : 0);
-  syscall(SYS_rt_sigprocmask, SIG_BLOCK, &mask, old, sizeof mask);
+  ups_direct(SYS_rt_sigprocmask, SIG_BLOCK, (long)&mask, (long)old, sizeof mask);
 }
 
 static int change_one(int how, int number) {

@@ -12,6 +12,7 @@
 #define _GNU_SOURCE
 #include <sys/mman.h>
 
+#include "direct.h"
 #include "runtime.h"
 
 #define PAGE ((uintptr_t)4096)
@@ -72,5 +73,5 @@ int ups_wake_init(void) {
   ups_signals_all(&action.sa_mask); /* sigfillset would leave out those of the C library's own */
   if (sigaction(UPS_SIGNAL, &action, NULL) != 0) return -1;
   /* Whoever executed us may have had them blocked. */
-  return (int)syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &open, NULL, sizeof open);
+  return (int)ups_direct(SYS_rt_sigprocmask, SIG_UNBLOCK, (long)&open, 0, sizeof open);
 }

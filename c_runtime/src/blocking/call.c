@@ -206,6 +206,19 @@ long ups_call_run(struct ups_call *call) {
   return ups_awake() && taken_at_once(call) ? 0 : ups_call_again(call);
 }
 
+int ups_call_wait(const struct ups_operation *operation, long a, long b, clockid_t clock, const struct timespec *until) {
+  struct ups_call call;
+  ups_call_begin(&call, operation, UPS_INSENSITIVE);
+  call.argument[0] = a;
+  call.argument[1] = b;
+  if (until) {
+    call.timed = 1;
+    call.clock = clock;
+    call.until = *until;
+  }
+  return (int)ups_call_run(&call);
+}
+
 long ups_call_again(struct ups_call *call) {
   long result = call->operation->run(call);
   if (ups_awake())

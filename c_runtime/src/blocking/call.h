@@ -130,6 +130,9 @@ long ups_call_cut(struct ups_call *call);
 /* Runs a begun call; before anything is done it is a point (under the storm it may be taken apart there). */
 long ups_call_run(struct ups_call *call);
 
+/* Begins and runs a call that no handler ends, with two arguments and (unless `until` is null) a limit. */
+int ups_call_wait(const struct ups_operation *operation, long a, long b, clockid_t clock, const struct timespec *until);
+
 /* Runs a call whose first issue was made elsewhere: left without a result (go_on: parks if that is wanted), or with a
  * part of it (again). What the C function returns. */
 long ups_call_go_on(struct ups_call *call);

@@ -121,15 +121,7 @@ static UPS_COLD long run_mutex_lock(struct ups_call *call) {
 const struct ups_operation ups_op_mutex_lock = {"pthread_mutex_lock", run_mutex_lock, UPS_OP_MUTEX_LOCK, 1, false};
 
 static UPS_COLD int lock(pthread_mutex_t *mutex, clockid_t clock, const struct timespec *until) {
-  struct ups_call call;
-  ups_call_begin(&call, &ups_op_mutex_lock, UPS_INSENSITIVE);
-  call.argument[0] = (long)mutex;
-  if (until) {
-    call.timed = 1;
-    call.clock = clock;
-    call.until = *until;
-  }
-  return (int)ups_call_run(&call);
+  return ups_call_wait(&ups_op_mutex_lock, (long)mutex, 0, clock, until);
 }
 
 static UPS_COLD int lock_slowly(pthread_mutex_t *mutex) {
