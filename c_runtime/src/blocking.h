@@ -11,7 +11,8 @@
  *     PC == ups_cp_end, result -EINTR           the wait was interrupted
  *     PC == ups_cp_end, any other result        the call is complete; a transfer may have been cut short
  *
- * (and the same for ups_first_begin and ups_first_end, where calls are issued that nobody has described yet.)
+ * (and the same for ups_first_begin and ups_first_end, where calls are issued that nobody has described yet, and for
+ * ups_issue_begin and ups_issue_end, while the runtime sleeps.)
  *
  * In the first two cases a handler sends the thread to ups_cp_stop (the region returns UPS_CP_STOPPED); in the third it
  * only leaves a note. What to do then is decided by the wrapper, outside of any handler.
@@ -73,7 +74,7 @@ void ups_signals_before_exec(sigset_t *old);
 
 /* ---- Inside this part ---------------------------------------------------------------------------------------------- */
 
-#define UPS_CP_STOPPED INT64_MIN /* of the region: the call was not made, or has to be made again */
+#define UPS_CP_STOPPED (-0x10000L) /* of the region, and no result of a system call: the call was not made, or has to be made again */
 
 /* What the region tests just before the system call. */
 struct ups_cp {
@@ -93,6 +94,13 @@ extern __thread struct ups_handlers_run ups_handlers_run __attribute__((tls_mode
 
 /* Left by ups_blocking_set_stop; cleared before each call in the region. */
 extern __thread volatile uint32_t ups_cp_place __attribute__((tls_model("local-exec")));
+
+/* What issues described calls, once it must be seen that a handler has run before the system call, or that the thread is
+ * cancelled. Null: the runtime sleeps, and nobody has been cancelled. Set once. */
+struct ups_call;
+typedef long ups_issue_function(struct ups_call *call, long number, long a, long b, long c, long d, long e, long f);
+extern ups_issue_function *volatile ups_issue;
+ups_issue_function ups_call_issue_watched;
 
 /* Calls are described before they are issued: under the storm, and once threads are cancelled. */
 extern volatile uint32_t ups_quick_off;

@@ -233,7 +233,12 @@ void ups_say(uint64_t nonce, const char *begin, const char *end);
 
 /* ---- update/woken.c ----------------------------------------------------------------------------------------------------------- */
 
-void ups_woken(void); /* what there is to do once, when the runtime wakes. All signals blocked. */
+bool ups_woken(void); /* what there is to do once, when the runtime wakes; false: it cannot. All signals blocked. */
+
+/* ---- update/far.c ------------------------------------------------------------------------------------------------------------- */
+
+/* Whatever sleeps may call the C library from now on; false: not all of that is there. All signals blocked. */
+bool ups_far_bind(void);
 
 /* ---- update/storm.c ----------------------------------------------------------------------------------------------------------- */
 
@@ -244,12 +249,11 @@ void ups_storm_count(enum ups_storm_count what); /* while there is a storm. any.
 
 /* ---- update/agent.c ----------------------------------------------------------------------------------------------------------- */
 
-struct ups_signalled {
-  struct ups_thread *self;
-  ucontext_t *context;
-  uint64_t nonce; /* of a coordinator that asks for an agent; 0: sent by ourselves */
-};
-void ups_attended(struct ups_signalled *signalled); /* the reserved signal came. handler. */
+/* Sent by a coordinator that asks for an agent, not by ourselves. handler. */
+static inline bool ups_is_coordinators(const siginfo_t *info) {
+  return info->si_code == SI_QUEUE && info->si_value.sival_ptr != NULL;
+}
+void ups_attended(const siginfo_t *info, ucontext_t *context); /* the reserved signal came. handler. */
 
 void ups_agent_start(void); /* creates the agent if one is wanted and this is a safe place. All signals blocked. */
 bool ups_agent_wanted(void);

@@ -7,6 +7,7 @@
 #include <linux/futex.h>
 #include <sys/mman.h>
 
+#include "direct.h"
 #include "runtime.h"
 
 /* Every mapping of ours begins with one of these, so that a scan of the program's memory can leave them out.
@@ -36,7 +37,7 @@ struct ups_chunk {
 #define SPARES_MOST 8u
 
 int ups_gettid(void) {
-  return (int)syscall(SYS_gettid);
+  return (int)ups_direct_plain(SYS_gettid);
 }
 
 uint64_t ups_now_us(void) {
@@ -68,24 +69,22 @@ void ups_unlock(struct ups_lock *lock) {
   if (atomic_exchange_explicit(&lock->word, 0, memory_order_release) == 2) ups_futex_wake(&lock->word, 1);
 }
 
+#define BIT(signal) (1ul << ((signal) - 1))
+#define ALL_SIGNALS (~(BIT(SIGTRAP) | BIT(SIGSEGV) | BIT(SIGBUS) | BIT(SIGILL) | BIT(SIGFPE)))
+
 void ups_signals_all(sigset_t *set) {
-  static const int open[] = {SIGTRAP, SIGSEGV, SIGBUS, SIGILL, SIGFPE};
   memset(set, 0xff, sizeof *set);
-  for (size_t i = 0; i < sizeof open / sizeof *open; i++) {
-    unsigned bit = (unsigned)open[i] - 1;
-    ((unsigned long *)set)[bit / 64] &= ~(1ul << bit % 64);
-  }
+  *(unsigned long *)set = ALL_SIGNALS;
 }
 
 void ups_signals_block(sigset_t *old) {
-  sigset_t all;
-  ups_signals_all(&all);
+  unsigned long all = ALL_SIGNALS;
   memset(old, 0, sizeof *old);
-  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, old, 8);
+  ups_direct(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)old, sizeof all);
 }
 
 void ups_signals_restore(const sigset_t *old) {
-  syscall(SYS_rt_sigprocmask, SIG_SETMASK, old, NULL, 8);
+  ups_direct(SYS_rt_sigprocmask, SIG_SETMASK, (long)old, 0, 8);
 }
 
 /* While threads stand still: giving a page back to the kernel and getting it again interrupts other processors. */

@@ -16,6 +16,7 @@
 #include "signals.h"
 
 #include "blocking.h"
+#include "direct.h"
 
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations" /* sigblock, sighold and their like are wrapped all the same */
 
@@ -54,7 +55,7 @@ int upstare_pthread_sigmask(int how, const sigset_t *restrict set, sigset_t *res
     filtered = *set;
     ups_signals_filter(&filtered);
   }
-  bool named = set && sigismember(set, SIGTRAP) == 1; /* `old` may be the same set */
+  bool named = set && (ups_mask_of(set) & BIT(SIGTRAP)); /* `old` may be the same set */
   int error = pthread_sigmask(how, set ? &filtered : NULL, old);
   if (error)
     return error;
@@ -65,7 +66,7 @@ int upstare_pthread_sigmask(int how, const sigset_t *restrict set, sigset_t *res
       trap_blocked = how == SIG_BLOCK;
   }
   if (old && was_blocked)
-    sigaddset(old, SIGTRAP);
+    *(unsigned char *)old |= BIT(SIGTRAP);
   return 0;
 }
 
@@ -79,7 +80,7 @@ int upstare_sigprocmask(int how, const sigset_t *restrict set, sigset_t *restric
 
 void ups_signals_before_exec(sigset_t *old) {
   uint64_t mask = BIT(UPS_SIGNAL) | (trap_blocked ? BIT(SIGTRAP) : 0);
-  syscall(SYS_rt_sigprocmask, SIG_BLOCK, &mask, old, sizeof mask);
+  ups_direct(SYS_rt_sigprocmask, SIG_BLOCK, (long)&mask, (long)old, sizeof mask);
 }
 
 static int change_one(int how, int number) {
@@ -150,7 +151,7 @@ int upstare_sigaction(int number, const struct sigaction *restrict new, struct s
 
   ups_action_function *function = atomic_load(&ups_actions[number].function);
   uint64_t mask = atomic_load(&ups_actions[number].mask);
-  struct sigaction given, was;
+  struct sigaction given;
   if (new) {
     given = *new;
     ups_signals_filter(&given.sa_mask);
@@ -159,16 +160,13 @@ int upstare_sigaction(int number, const struct sigaction *restrict new, struct s
       ups_action_remember(number, new);
     }
   }
-  if (sigaction(number, new ? &given : NULL, &was))
+  if (sigaction(number, new ? &given : NULL, old))
     return -1;
   if (number == SIGTRAP && ups_awake())
     ups_trap_install(); /* it has become the runtime's in between */
-  if (old) {
-    *old = was;
-    if (was.sa_sigaction == ups_on_signal) {
-      old->sa_sigaction = function;
-      memcpy(&old->sa_mask, &mask, sizeof mask);
-    }
+  if (old && old->sa_sigaction == ups_on_signal) {
+    old->sa_sigaction = function;
+    memcpy(&old->sa_mask, &mask, sizeof mask);
   }
   return 0;
 }

@@ -16,7 +16,7 @@
 
 _Atomic(struct ups_thread *) ups_threads;
 
-static struct ups_thread main_thread;
+static struct ups_thread main_thread = {.is_main = true, .reported = 1, .state = UPS_STARTING};
 static pthread_key_t exit_key;
 static bool ready;
 static sigset_t fork_mask;
@@ -51,14 +51,15 @@ static struct ups_thread *take(void) {
   struct ups_thread *self = take_free();
   if (self == NULL) self = take_new();
   if (self == NULL) return NULL;
-  atomic_store(&self->unrolling, 0);
-  atomic_store(&self->attention, 0);
+  /* Nobody looks at these before the state says that it runs. */
+  atomic_store_explicit(&self->unrolling, 0, memory_order_relaxed);
+  atomic_store_explicit(&self->attention, 0, memory_order_relaxed);
   self->owes_stop = false;
   self->storming = 0;
   self->base_sp = 0;
   size_t kept = offsetof(struct ups_thread, decision);
   memset((char *)self + kept, 0, sizeof *self - kept);
-  atomic_store(&self->reported, 1);
+  atomic_store_explicit(&self->reported, 1, memory_order_relaxed);
   return self;
 }
 
@@ -188,21 +189,18 @@ static void *thread_start(void *argument) {
 }
 
 static void note_attributes(struct ups_thread *self, const pthread_attr_t *attributes) {
-  pthread_attr_t defaults;
-  const pthread_attr_t *from = attributes;
-  if (from == NULL) {
+  pthread_attr_t defaults; /* glibc keeps nothing elsewhere for them that would have to be given back */
+  if (attributes == NULL) {
     pthread_attr_init(&defaults);
-    from = &defaults;
+    attributes = &defaults;
   }
+  /* Without a stack of its own, an attribute says that it ends at the address 0. None of these can fail. */
   void *low = NULL;
   size_t size = 0;
-  self->stack_low = 0;
-  if (attributes != NULL && pthread_attr_getstack(from, &low, &size) == 0 && low != NULL && size != 0 &&
-      (uintptr_t)low < (uintptr_t)low + size)
-    self->stack_low = (uintptr_t)low;
-  if (pthread_attr_getstacksize(from, &self->stack_size) != 0) self->stack_size = 0;
-  if (pthread_attr_getguardsize(from, &self->guard_size) != 0) self->guard_size = 0;
-  if (from == &defaults) pthread_attr_destroy(&defaults);
+  pthread_attr_getstack(attributes, &low, &size);
+  if ((uintptr_t)low + size > (uintptr_t)low) self->stack_low = (uintptr_t)low;
+  pthread_attr_getstacksize(attributes, &self->stack_size);
+  pthread_attr_getguardsize(attributes, &self->guard_size);
 }
 
 UPS_PUBLIC int upstare_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *),
@@ -246,18 +244,19 @@ static void fork_child(void) {
   if (held) ups_signals_restore(&mask);
 }
 
+/* What pthread_atfork and atexit call, which are code of the program's otherwise. */
+extern int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *object);
+extern void *__dso_handle __attribute__((visibility("hidden")));
+
 int ups_threads_init(void) {
   struct ups_thread *self = &main_thread;
   if (pthread_key_create(&exit_key, thread_end) != 0) return -1;
-  if (pthread_atfork(fork_prepare, fork_parent, fork_child) != 0) return -1;
+  if (__register_atfork(fork_prepare, fork_parent, fork_child, &__dso_handle) != 0) return -1;
   if (pthread_setspecific(exit_key, self) != 0) return -1;
   same_process = mmap(NULL, sizeof *same_process, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (same_process == MAP_FAILED || madvise(same_process, 4096, MADV_WIPEONFORK) != 0) same_process = NULL;
   if (same_process != NULL) *same_process = 1;
-  self->is_main = true;
-  atomic_store(&self->reported, 1);
-  atomic_store(&self->tid, ups_gettid());
-  atomic_store(&self->state, UPS_STARTING);
+  atomic_store_explicit(&self->tid, ups_gettid(), memory_order_relaxed);
   find_main_stack(self); /* now: what a seccomp filter allows later is not known */
   atomic_store(&ups_threads, self);
   ups_self = self;

@@ -12,6 +12,7 @@
 #define _GNU_SOURCE
 #include <sys/mman.h>
 
+#include "direct.h"
 #include "runtime.h"
 
 #define PAGE ((uintptr_t)4096)
@@ -24,12 +25,9 @@ extern const char __stop_upstare_resume[] __attribute__((weak, visibility("hidde
 
 _Atomic(uint32_t) ups_is_awake;
 
-static const char *const sleeping[] = {__start_upstare_update, __stop_upstare_update, __start_upstare_resume,
-                                       __stop_upstare_resume};
-
-static __attribute__((noinline)) bool make_text(const char *const *bounds) {
-  uintptr_t begin = (uintptr_t)bounds[0] & ~(PAGE - 1), end = (uintptr_t)bounds[1];
-  return bounds[0] == bounds[1] || mprotect((void *)begin, end - begin, PROT_READ | PROT_EXEC) == 0;
+static __attribute__((noinline)) bool make_text(const char *low, const char *high) {
+  uintptr_t begin = (uintptr_t)low & ~(PAGE - 1);
+  return low == high || mprotect((void *)begin, (uintptr_t)high - begin, PROT_READ | PROT_EXEC) == 0;
 }
 
 static _Atomic(bool) waking; /* by one thread, all signals blocked, for a moment */
@@ -40,8 +38,8 @@ bool ups_wake(void) {
   ups_signals_block(&mask);
   while (atomic_exchange(&waking, true)) __builtin_ia32_pause();
   bool done = ups_awake();
-  if (!done && make_text(sleeping) && make_text(sleeping + 2)) {
-    ups_woken();
+  if (!done && make_text(__start_upstare_update, __stop_upstare_update) &&
+      make_text(__start_upstare_resume, __stop_upstare_resume) && ups_woken()) {
     atomic_store(&ups_is_awake, 1);
     done = true;
   }
@@ -62,14 +60,10 @@ static const struct sigaction deaf = {.sa_handler = SIG_IGN};
 
 static void on_attention(int signal, siginfo_t *info, void *context) {
   int error = errno;
-  struct ups_signalled a = {ups_self, context, 0};
-  (void)signal;
-  if (info->si_code == SI_QUEUE && info->si_value.sival_ptr != NULL)
-    a.nonce = (uint64_t)(uintptr_t)info->si_value.sival_ptr;
   if (ups_wake())
-    ups_attended(&a);
-  else if (a.nonce != 0)
-    sigaction(UPS_SIGNAL, &deaf, NULL); /* the coordinator sees it, and knows why */
+    ups_attended(info, context);
+  else if (ups_is_coordinators(info))
+    sigaction(signal, &deaf, NULL); /* the coordinator sees it, and knows why */
   errno = error;
 }
 
@@ -79,5 +73,5 @@ int ups_wake_init(void) {
   ups_signals_all(&action.sa_mask); /* sigfillset would leave out those of the C library's own */
   if (sigaction(UPS_SIGNAL, &action, NULL) != 0) return -1;
   /* Whoever executed us may have had them blocked. */
-  return (int)syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &open, NULL, sizeof open);
+  return (int)ups_direct(SYS_rt_sigprocmask, SIG_UNBLOCK, (long)&open, 0, sizeof open);
 }

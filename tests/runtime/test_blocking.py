@@ -79,7 +79,7 @@ def compile_calls(directory: Path, *more: str) -> Calls:
     (directory / "redirects.h").write_text(redirects(redirected()))
     sources = [*(RUNTIME / "src/blocking").glob("*.c"), RUNTIME / "src/signals.c"]
     sources += [*(RUNTIME / "src/update" / f"{name}.c" for name in ("calls", "first", "trap")), HERE / "core.c"]
-    includes = [f"-I{RUNTIME / 'include'}", f"-I{RUNTIME / 'src'}", f"-I{HERE}"]
+    includes = [f"-I{RUNTIME / name}" for name in ("include", "src", "arch/x86_64")] + [f"-I{HERE}"]
     strict = ["-fPIC", "-fvisibility=hidden", "-mno-red-zone", "-Wall", "-Wextra", "-Werror"]
     objects = []
     for source in [*sources, RUNTIME / "arch/x86_64/cp.S"]:

@@ -49,6 +49,20 @@ def test_uses(use: str) -> None:
     assert _unused(text) == []
 
 
+def _values(text: str) -> list[str]:
+    parsed = Parsed(("int pause(void);\n" + text).encode(), ())
+    return summarise(parsed, list(functions(parsed)), TypeTable(parsed.source)).values
+
+
+def test_addresses_that_only_unused_functions_take() -> None:
+    """They need no stable entry, which would keep the function in the text."""
+    text = f"static void f(void) {BODY} static void g(void (*h)(void)) {{ h(); }}\n"
+    assert _values(text + "static void a(void) { g(f); } int main(void) { return 0; }") == []
+    assert _values(text + "static void a(void) { g(f); } int main(void) { a(); }") == ["f"]
+    assert _values(text + "static void a(void) { g(f); } int main(void) { g(f); }") == ["f"]
+    assert _values(text + "static void a(void) { static void (*last)(void) = f; last(); }") == ["f"]
+
+
 def test_what_only_looks_like_a_use() -> None:
     text = f"static void f(void) __attribute__((unused)); static __attribute__((__unused__)) void f(void) {BODY}\n"
     assert _unused(text) == ["f"]

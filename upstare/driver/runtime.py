@@ -13,7 +13,7 @@ import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from upstare.driver import elf, process, reach
+from upstare.driver import elf, far, process, reach
 from upstare.driver.cache import Cache
 from upstare.errors import UpstareError
 
@@ -21,7 +21,10 @@ CODE_SECTION = "upstare_rt"
 SLEEPING = "src/update"  # below the runtime's directory
 # What calls go through that programs make often, but for what is marked as cold. Of the rest that is awake only the
 # size counts.
-SWIFT = ("call.c", "cond.c", "futex.c", "mutex.c", "semaphore.c", "stdio.c")
+SWIFT = ("mutex.c", "semaphore.c", "stdio.c")
+UNALIGNED = ["-fno-align-functions", "-fno-align-jumps", "-fno-align-loops"]
+# What is awake calls the C library from few places, mostly one: an entry of the procedure linkage table is larger.
+AWAKE = ["-fno-plt"]
 
 # Puts what only an update needs, a part of the runtime and the resume clones, behind everything else, in a segment of
 # its own.
@@ -96,8 +99,10 @@ def _key(compiler: Sequence[str]) -> str:
     """Digest of everything that goes into the object, the version of the compiler included."""
     root = runtime_directory()
     digest = hashlib.sha256()
-    for word in (*compiler, *FLAGS, CODE_SECTION, elf.SECTION_UPDATE, "localize-hidden", ENTRY):
+    for word in compiler:
         digest.update(word.encode() + b"\0")
+    for module in (__file__, elf.__file__, far.__file__, reach.__file__):
+        digest.update(Path(module).read_bytes() + b"\0")
     digest.update(process.check([*compiler, "--version"], "ask the compiler for its version"))
     for path in sorted(p for p in root.rglob("*") if p.suffix in (".c", ".h", ".S", ".toml", ".inc")):
         digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes() + b"\0")
@@ -119,12 +124,22 @@ def _build(compiler: Sequence[str], cache: Cache, key: str) -> tuple[Path, Path]
         update = Path(scratch, "update.o")
         _link(compiler, update, [*asleep, *_unwinder(compiler)])
         _put_to_sleep(update)
-        linked = Path(scratch, "runtime.o")
-        _link(compiler, linked, [*(o for o in objects if o not in asleep), update])
+        parts, linked = Path(scratch, "parts.o"), Path(scratch, "runtime.o")
+        _link(compiler, parts, [*(o for o in objects if o not in asleep), update])
+        names = far.wanted(parts, compiler)
+        _link(compiler, linked, [parts, _stubs(compiler, names, Path(scratch))])
         process.check(["objcopy", "--localize-hidden", str(linked)], "hide the names of the runtime")
         process.check(["objcopy", f"--globalize-symbol={ENTRY}", str(linked)], "show the runtime's entry")
         found = reach.find(linked, f"{CODE_SECTION}.", ENTRY)
         return cache.put(f"{key}.o", linked), cache.put(f"{key}.reach", found.pack())
+
+
+def _stubs(compiler: Sequence[str], names: Sequence[str], directory: Path) -> Path:
+    """The object through which what sleeps calls the C library."""
+    source, target = directory / "far.s", directory / "far.o"
+    source.write_text(far.stubs(names))
+    process.check([*compiler, "-c", str(source), "-o", str(target)], "compile the runtime (far.s)")
+    return target
 
 
 def _split(compiler: Sequence[str], whole: Path, awake: Sequence[str], cache: Cache, key: str) -> Path:
@@ -136,6 +151,7 @@ def _split(compiler: Sequence[str], whole: Path, awake: Sequence[str], cache: Ca
             f"{elf.SECTION_UPDATE} : {{ *({elf.SECTION_UPDATE}) *({CODE_SECTION}.*) }} }}\n"
         )
         _link(compiler, target, [whole], f"-Wl,-T,{script}")
+        far.lead(target, [CODE_SECTION])
         return cache.put(key, target)
 
 
@@ -161,8 +177,9 @@ def _compile(compiler: Sequence[str], files: Sequence[Path], directory: Path) ->
     objects = [directory / f"{number}.o" for number in range(len(files))]
     running: list[tuple[Path, process.Child]] = []
     for file, target in zip(files, objects, strict=True):
-        small = file.name not in SWIFT and runtime_directory() / SLEEPING not in file.parents
-        level = ["-Os"] if small else []
+        asleep = runtime_directory() / SLEEPING in file.parents
+        level = UNALIGNED if file.name in SWIFT or asleep else ["-Os"]
+        level = level if asleep else level + AWAKE
         words = [*compiler, *FLAGS, *level, *includes, "-c", str(file), "-o", str(target)]
         running.append((file, process.start(words, capture=True, capture_errors=True)))
         if len(running) >= (os.cpu_count() or 1):

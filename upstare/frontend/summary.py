@@ -45,7 +45,8 @@ def summarise(parsed: Parsed, trees: list[FunctionTree], types: TypeTable) -> Un
     unused = unused_functions(parsed, trees, values)
     for tree in trees:
         _function(parsed, tree, summary, types, tree.name in unused)
-        values.update(n.name for n in tree.values)
+        if tree.name not in unused or any(local.static for local in tree.locals.values()):
+            values.update(n.name for n in tree.values)  # the compiler leaves out the others; a variable may last
         for local in tree.locals.values():
             if local.target in tree.label_tables:
                 continue  # each clone has its own

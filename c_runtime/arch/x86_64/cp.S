@@ -41,7 +41,7 @@ ups_cp_begin:
 ups_cp_end:
         ret
 ups_cp_stop:
-        movabsq $0x8000000000000000, %rax /* UPS_CP_STOPPED */
+        movq    $-0x10000, %rax /* UPS_CP_STOPPED */
         ret
         .cfi_endproc
         .size   ups_cp_syscall, . - ups_cp_syscall
@@ -104,7 +104,7 @@ ups_first_end:
         jmp     ups_call_fail
         .cfi_adjust_cfa_offset 24
 ups_first_stopped:
-        movabsq $0x8000000000000000, %rax /* UPS_CP_STOPPED */
+        movq    $-0x10000, %rax /* UPS_CP_STOPPED */
         cmpl    $0, ups_is_awake(%rip)
         jne     ups_first_rest
         movq    16(%rsp), %r11
@@ -120,13 +120,71 @@ ups_first_stopped:
         .cfi_endproc
         .size   ups_first, . - ups_first
 
+/*
+ * long ups_call_issue(struct ups_call *call, long number, long a, long b, long c, long d, long e, long f);
+ *
+ * While the runtime sleeps nothing is wanted of a thread, so all there is to look at is the attention word, by which it
+ * is woken: handlers of the program's that run before the system call are missed here as they are by the C library. Once
+ * it is awake, or the program cancels threads, ups_issue does it.
+ */
+#define RESTARTS 0 /* enum ups_interruption */
+#define INTERRUPTION 8 /* in struct ups_call; checked in blocking/call.c */
+#define PLACE 9
+#define SEEN_ANY 16
+
+        .section .text.ups_call_issue, "ax", @progbits
+        .globl  ups_call_issue, ups_issue_begin, ups_issue_end, ups_issue_stopped
+        .hidden ups_call_issue, ups_issue_begin, ups_issue_end, ups_issue_stopped
+        .type   ups_call_issue, @function
+ups_call_issue:
+        .cfi_startproc
+        movq    ups_issue(%rip), %rax
+        testq   %rax, %rax
+        jz      1f
+        jmp     *%rax
+1:      pushq   %rdi
+        .cfi_adjust_cfa_offset 8
+        cmpb    $RESTARTS, INTERRUPTION(%rdi)
+        jne     1f
+        movl    %fs:ups_handlers_run@tpoff, %eax
+        movl    %eax, SEEN_ANY(%rdi)
+1:      movl    %esi, %eax
+        movq    %rdx, %rdi
+        movq    %rcx, %rsi
+        movq    %r8, %rdx
+        movq    %r9, %r10
+        movq    16(%rsp), %r8
+        movq    24(%rsp), %r9
+        movq    %fs:ups_self@tpoff, %rcx
+        testq   %rcx, %rcx
+        jnz     1f
+        leaq    ups_never-ATTENTION(%rip), %rcx /* a thread that is not ours */
+1:      movl    $0, %fs:ups_cp_place@tpoff
+ups_issue_begin:
+        cmpl    $0, ATTENTION(%rcx)
+        jne     ups_issue_stopped
+        syscall
+ups_issue_end:
+        popq    %rdi
+        .cfi_adjust_cfa_offset -8
+        movl    %fs:ups_cp_place@tpoff, %ecx
+        movb    %cl, PLACE(%rdi)
+        ret
+        .cfi_adjust_cfa_offset 8
+ups_issue_stopped:
+        popq    %rdi
+        .cfi_adjust_cfa_offset -8
+        jmp     ups_call_left
+        .cfi_endproc
+        .size   ups_call_issue, . - ups_call_issue
+
 /* long ups_first_go_on(long number, const struct ups_quick *quick, const long *arguments, long result) for a call that
  * was made in ups_first, or could not be. */
         .section upstare_update, "ax", @progbits
         .type   ups_first_closed, @function
 ups_first_closed:
         .cfi_startproc
-        movabsq $0x8000000000000000, %rax
+        movq    $-0x10000, %rax
         pushq   %r11
         .cfi_adjust_cfa_offset 8
         subq    $16, %rsp

@@ -13,22 +13,46 @@ __thread volatile uint32_t ups_cp_place __attribute__((tls_model("local-exec")))
 volatile uint32_t ups_quick_off;
 const struct ups_cancellable *volatile ups_cancel;
 
+ups_issue_function *volatile ups_issue;
+
 /* For threads that are not ours, and for calls that no handler ends. */
-static const volatile uint32_t never;
+const volatile uint32_t ups_never;
+
+_Static_assert(UPS_RESTARTS == 0 && offsetof(struct ups_call, interruption) == 8 &&
+                   offsetof(struct ups_call, place) == 9 && offsetof(struct ups_call, seen_any) == 16,
+               "arch/x86_64/cp.S");
 
 /* ---- Handlers -------------------------------------------------------------------------------------------------------- */
 
 extern const char ups_cp_begin[], ups_cp_end[], ups_cp_stop[];
 extern const char ups_first_begin[], ups_first_end[], ups_first_stopped[];
+extern const char ups_issue_begin[], ups_issue_end[], ups_issue_stopped[];
+
+/* Where calls are issued: from the first test to just behind the system call, and where a thread is sent that is not to
+ * make it. */
+static const struct region {
+  const char *begin, *end, *stopped;
+} regions[] = {
+    {ups_cp_begin, ups_cp_end, ups_cp_stop},
+    {ups_first_begin, ups_first_end, ups_first_stopped},
+    {ups_issue_begin, ups_issue_end, ups_issue_stopped},
+};
+
+static const struct region *region_of(const ucontext_t *machine) {
+  uintptr_t pc = (uintptr_t)machine->uc_mcontext.gregs[REG_RIP];
+  for (size_t i = 0; i < sizeof regions / sizeof *regions; i++)
+    if (pc >= (uintptr_t)regions[i].begin && pc <= (uintptr_t)regions[i].end)
+      return &regions[i];
+  return NULL;
+}
 
 enum ups_place ups_blocking_classify(const void *context) {
   const ucontext_t *machine = context;
-  uintptr_t pc = (uintptr_t)machine->uc_mcontext.gregs[REG_RIP];
-  if ((pc >= (uintptr_t)ups_cp_begin && pc < (uintptr_t)ups_cp_end) ||
-      (pc >= (uintptr_t)ups_first_begin && pc < (uintptr_t)ups_first_end))
-    return UPS_PLACE_BEFORE;
-  if (pc != (uintptr_t)ups_cp_end && pc != (uintptr_t)ups_first_end)
+  const struct region *region = region_of(machine);
+  if (!region)
     return UPS_PLACE_ELSEWHERE;
+  if ((uintptr_t)machine->uc_mcontext.gregs[REG_RIP] != (uintptr_t)region->end)
+    return UPS_PLACE_BEFORE;
   return machine->uc_mcontext.gregs[REG_RAX] == -EINTR ? UPS_PLACE_INTERRUPTED : UPS_PLACE_DONE;
 }
 
@@ -37,10 +61,8 @@ void ups_blocking_set_stop(void *context) {
   enum ups_place place = ups_blocking_classify(context);
   if (place == UPS_PLACE_ELSEWHERE)
     return;
-  greg_t *pc = &machine->uc_mcontext.gregs[REG_RIP];
-  bool first = (uintptr_t)*pc >= (uintptr_t)ups_first_begin && (uintptr_t)*pc <= (uintptr_t)ups_first_end;
   if (place != UPS_PLACE_DONE)
-    *pc = (greg_t)(uintptr_t)(first ? ups_first_stopped : ups_cp_stop);
+    machine->uc_mcontext.gregs[REG_RIP] = (greg_t)(uintptr_t)region_of(machine)->stopped;
   ups_cp_place = place;
 }
 
@@ -97,6 +119,13 @@ static UPS_ASLEEP long heed(struct ups_call *call) {
   return -EINTR;
 }
 
+/* Nothing is awake: it was only to see that it was cancelled. */
+static void disregard(void) {
+  struct ups_thread *self = ups_self;
+  if (self)
+    atomic_store(&self->attention, 0);
+}
+
 /* The region was left without a result, or a transfer was cut short. UPS_CP_STOPPED: go on. */
 static long stopped(struct ups_call *call) {
   struct ups_thread *self = ups_self;
@@ -106,13 +135,27 @@ static long stopped(struct ups_call *call) {
     return UPS_CP_STOPPED;
   if (ups_awake())
     return heed(call);
-  atomic_store(&self->attention, 0); /* only to see that it was cancelled */
+  disregard();
   return UPS_CP_STOPPED;
 }
 
-long ups_call_issue(struct ups_call *call, long number, long a, long b, long c, long d, long e, long f) {
+/* The runtime has been woken meanwhile. */
+static UPS_ASLEEP long left(struct ups_call *call) { return stopped(call); }
+
+/* From cp.S: the region was left where only the attention word was looked at. */
+__attribute__((visibility("hidden"))) long ups_call_left(struct ups_call *call);
+
+long ups_call_left(struct ups_call *call) {
+  call->place = (uint8_t)ups_cp_place;
+  if (ups_awake())
+    return left(call);
+  disregard();
+  return UPS_CP_STOPPED;
+}
+
+long ups_call_issue_watched(struct ups_call *call, long number, long a, long b, long c, long d, long e, long f) {
   struct ups_thread *self = ups_self;
-  struct ups_cp cp = {.stop = self ? (const volatile uint32_t *)&self->attention : &never, .count = &never, .seen = 0};
+  struct ups_cp cp = {.stop = self ? (const volatile uint32_t *)&self->attention : &ups_never, .count = &ups_never, .seen = 0};
   if (call->interruption == UPS_RESTARTS) {
     cp.count = &ups_handlers_run.interrupting;
     cp.seen = call->seen_interrupting;
@@ -161,6 +204,19 @@ static UPS_ASLEEP bool taken_at_once(const struct ups_call *call) {
 
 long ups_call_run(struct ups_call *call) {
   return ups_awake() && taken_at_once(call) ? 0 : ups_call_again(call);
+}
+
+int ups_call_wait(const struct ups_operation *operation, long a, long b, clockid_t clock, const struct timespec *until) {
+  struct ups_call call;
+  ups_call_begin(&call, operation, UPS_INSENSITIVE);
+  call.argument[0] = a;
+  call.argument[1] = b;
+  if (until) {
+    call.timed = 1;
+    call.clock = clock;
+    call.until = *until;
+  }
+  return (int)ups_call_run(&call);
 }
 
 long ups_call_again(struct ups_call *call) {

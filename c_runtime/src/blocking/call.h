@@ -117,7 +117,7 @@ struct ups_call {
 /* ---- call.c ---------------------------------------------------------------------------------------------------------- */
 
 /* The call was taken apart: return 0 to the caller at once, touching nothing. Never an answer of the kernel's. */
-#define UPS_CP_UNROLLED (INT64_MIN + 1)
+#define UPS_CP_UNROLLED (UPS_CP_STOPPED - 1)
 
 /* The wait of a call: the system call's result (-errno), UPS_CP_STOPPED (the caller works out what is left of the call
  * and issues it again) or UPS_CP_UNROLLED. Is a cancellation point if the call is one. Thread context or handler. */
@@ -129,6 +129,9 @@ long ups_call_cut(struct ups_call *call);
 
 /* Runs a begun call; before anything is done it is a point (under the storm it may be taken apart there). */
 long ups_call_run(struct ups_call *call);
+
+/* Begins and runs a call that no handler ends, with two arguments and (unless `until` is null) a limit. */
+int ups_call_wait(const struct ups_operation *operation, long a, long b, clockid_t clock, const struct timespec *until);
 
 /* Runs a call whose first issue was made elsewhere: left without a result (go_on: parks if that is wanted), or with a
  * part of it (again). What the C function returns. */
@@ -206,8 +209,8 @@ extern const struct ups_operation ups_op_read, ups_op_write, ups_op_readv, ups_o
     ups_op_sem_wait, ups_op_join, ups_op_fgets, ups_op_fgetc, ups_op_fread, ups_op_getdelim, ups_op_scanf,
     ups_op_sendfile;
 
-/* mutex.c: for the condition variables. 0, -errno, or UPS_CP_UNROLLED. `call` is UPS_INSENSITIVE. */
-long ups_mutex_lock_for(struct ups_call *call, pthread_mutex_t *mutex);
+/* mutex.c: for the condition variables. 0, -errno, or UPS_CP_UNROLLED. `call` is UPS_INSENSITIVE and not timed. */
+long ups_mutex_lock_again(struct ups_call *call, pthread_mutex_t *mutex);
 
 #pragma GCC visibility pop
 

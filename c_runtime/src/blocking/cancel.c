@@ -55,6 +55,7 @@ int upstare_pthread_cancel(pthread_t thread) {
   if (!ups_awake())
     wake();
   ups_quick_off = 1;
+  ups_issue = ups_call_issue_watched;
   __atomic_store_n(&ups_cancel, &cancellable, __ATOMIC_SEQ_CST); /* before the look at the attention word in the region */
   int error = pthread_cancel(thread);
   const volatile int *word = ups_thread_id_word(thread);

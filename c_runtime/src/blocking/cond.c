@@ -64,48 +64,44 @@ static long await_signal(struct ups_call *call, struct condition *condition, boo
   }
 }
 
-struct waiter {
-  struct ups_call *call;
-  pthread_cond_t *storage;
-  pthread_mutex_t *mutex;
-};
+static pthread_cond_t *storage_of(const struct ups_call *call) { return (pthread_cond_t *)call->argument[0]; }
+
+static pthread_mutex_t *mutex_of(const struct ups_call *call) { return (pthread_mutex_t *)call->argument[1]; }
 
 /* The thread was cancelled in its wait: a signal that it took goes to another, and its handlers run with the mutex. */
 static void on_cancel(void *argument) {
-  struct waiter *waiter = argument;
-  struct condition *condition = of(waiter->storage);
-  bool shared = is_shared(waiter->storage);
-  if (atomic_load(&condition->sequence) != (uint32_t)waiter->call->part)
+  const struct ups_call *call = argument;
+  struct condition *condition = of(storage_of(call));
+  bool shared = is_shared(storage_of(call));
+  if (atomic_load(&condition->sequence) != (uint32_t)call->part)
     ups_word_wake(&condition->sequence, 1, shared);
   leave(condition, shared);
-  pthread_mutex_lock(waiter->mutex);
+  pthread_mutex_lock(mutex_of(call));
 }
 
 static long await_waiter(void *argument) {
-  struct waiter *waiter = argument;
-  return await_signal(waiter->call, of(waiter->storage), is_shared(waiter->storage));
+  struct ups_call *call = argument;
+  return await_signal(call, of(storage_of(call)), is_shared(storage_of(call)));
 }
 
 static long run_cond_wait(struct ups_call *call) {
-  struct waiter waiter = {call, (pthread_cond_t *)call->argument[0], (pthread_mutex_t *)call->argument[1]};
-  struct condition *condition = of(waiter.storage);
+  struct condition *condition = of(storage_of(call));
   if (call->state == FRESH) {
     atomic_fetch_add(&condition->waiters, ONE_WAITER);
     call->part = atomic_load(&condition->sequence);
-    int error = pthread_mutex_unlock(waiter.mutex);
+    int error = pthread_mutex_unlock(mutex_of(call));
     if (error) {
-      leave(condition, is_shared(waiter.storage));
+      leave(condition, is_shared(storage_of(call)));
       return error;
     }
     call->state = WAITING;
   }
   if (call->state == WAITING) {
-    bool shared = is_shared(waiter.storage);
+    bool shared = is_shared(storage_of(call));
     long result;
     do { /* the program's first use of cancellation is such a stop */
       const struct ups_cancellable *cancel = ups_cancel;
-      result = cancel ? cancel->around(PTHREAD_CANCEL_ASYNCHRONOUS, await_waiter, on_cancel, &waiter)
-                      : await_waiter(&waiter);
+      result = cancel ? cancel->around(PTHREAD_CANCEL_ASYNCHRONOUS, await_waiter, on_cancel, call) : await_waiter(call);
     } while (result == UPS_CP_STOPPED);
     if (result == UPS_CP_UNROLLED)
       return 0;
@@ -114,7 +110,7 @@ static long run_cond_wait(struct ups_call *call) {
     call->timed = 0; /* the mutex is waited for without limit */
     call->state = WOKEN;
   }
-  long result = ups_mutex_lock_for(call, waiter.mutex);
+  long result = ups_mutex_lock_again(call, mutex_of(call));
   if (result == UPS_CP_UNROLLED)
     return 0;
   return result ? -result : (long)call->progress;
@@ -123,18 +119,9 @@ static long run_cond_wait(struct ups_call *call) {
 const struct ups_operation ups_op_cond_wait = {"pthread_cond_wait", run_cond_wait, UPS_OP_COND_WAIT, 2, false};
 
 static int wait(pthread_cond_t *storage, pthread_mutex_t *mutex, clockid_t clock, const struct timespec *until) {
-  struct ups_call call;
-  ups_call_begin(&call, &ups_op_cond_wait, UPS_INSENSITIVE);
-  call.argument[0] = (long)storage;
-  call.argument[1] = (long)mutex;
-  if (until) {
-    if (!ups_time_valid(until))
-      return EINVAL;
-    call.timed = 1;
-    call.clock = clock;
-    call.until = *until;
-  }
-  return (int)ups_call_run(&call);
+  if (until && !ups_time_valid(until))
+    return EINVAL;
+  return ups_call_wait(&ups_op_cond_wait, (long)storage, (long)mutex, clock, until);
 }
 
 int upstare_pthread_cond_wait(pthread_cond_t *restrict storage, pthread_mutex_t *restrict mutex) {
@@ -148,7 +135,7 @@ int upstare_pthread_cond_timedwait(pthread_cond_t *restrict storage, pthread_mut
 
 int upstare_pthread_cond_clockwait(pthread_cond_t *restrict storage, pthread_mutex_t *restrict mutex, clockid_t clock,
                                    const struct timespec *restrict until) {
-  if (!ups_time_valid(until) || (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC))
+  if (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC)
     return EINVAL;
   return wait(storage, mutex, clock, until);
 }
@@ -191,8 +178,5 @@ const struct ups_operation ups_op_cond_destroy = {"pthread_cond_destroy", run_co
                                                   false};
 
 int upstare_pthread_cond_destroy(pthread_cond_t *storage) {
-  struct ups_call call;
-  ups_call_begin(&call, &ups_op_cond_destroy, UPS_INSENSITIVE);
-  call.argument[0] = (long)storage;
-  return (int)ups_call_run(&call);
+  return ups_call_wait(&ups_op_cond_destroy, (long)storage, 0, 0, NULL);
 }

@@ -4,7 +4,8 @@
 #include "call.h"
 
 #include <linux/futex.h>
-#include <unistd.h>
+
+#include "direct.h"
 
 long ups_word_wait(struct ups_call *call, const volatile void *word, uint32_t value, bool shared) {
   int operation = FUTEX_WAIT_BITSET;
@@ -21,9 +22,7 @@ long ups_word_wait(struct ups_call *call, const volatile void *word, uint32_t va
 }
 
 void ups_word_wake(const volatile void *word, int count, bool shared) {
-  int error = errno;
-  syscall(SYS_futex, word, FUTEX_WAKE | (shared ? 0 : FUTEX_PRIVATE_FLAG), count, NULL, NULL, 0);
-  errno = error;
+  ups_direct(SYS_futex, (long)word, FUTEX_WAKE | (shared ? 0 : FUTEX_PRIVATE_FLAG), count, 0);
 }
 
 /*

@@ -8,14 +8,14 @@
 #include "call.h"
 #include "thread_id.h"
 
-#include <unistd.h>
+#include "direct.h"
 
 /* glibc keeps it there on x86-64 since long; believed only where it is found to hold this thread's id. */
 #define TID_OFFSET 720
 
 const volatile int *ups_thread_id_word(pthread_t thread) {
   const volatile int *mine = (const volatile int *)((const char *)pthread_self() + TID_OFFSET);
-  return *mine == (int)syscall(SYS_gettid) ? (const volatile int *)((const char *)thread + TID_OFFSET) : NULL;
+  return *mine == (int)ups_direct_plain(SYS_gettid) ? (const volatile int *)((const char *)thread + TID_OFFSET) : NULL;
 }
 
 static long run_join(struct ups_call *call) {
@@ -44,16 +44,7 @@ static long run_join(struct ups_call *call) {
 const struct ups_operation ups_op_join = {"pthread_join", run_join, UPS_OP_JOIN, 2, true};
 
 static int join(pthread_t thread, void **result, clockid_t clock, const struct timespec *until) {
-  struct ups_call call;
-  ups_call_begin(&call, &ups_op_join, UPS_INSENSITIVE);
-  call.argument[0] = (long)thread;
-  call.argument[1] = (long)result;
-  if (until) {
-    call.timed = 1;
-    call.clock = clock;
-    call.until = *until;
-  }
-  return (int)ups_call_run(&call);
+  return ups_call_wait(&ups_op_join, (long)thread, (long)result, clock, until);
 }
 
 UPS_EXPORT __typeof__(pthread_join) upstare_pthread_join;

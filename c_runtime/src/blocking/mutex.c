@@ -31,12 +31,11 @@ enum {
 
 static int try_lock(void *mutex) { return pthread_mutex_trylock(mutex); }
 
-static UPS_COLD int real_lock(const struct ups_call *call, pthread_mutex_t *mutex) {
-  if (!call->timed)
-    return pthread_mutex_lock(mutex);
-  if (call->clock == CLOCK_REALTIME)
-    return pthread_mutex_timedlock(mutex, &call->until);
-  return pthread_mutex_clocklock(mutex, call->clock, &call->until);
+/* Whether glibc has to do the waiting. To wait for a robust mutex is so seldom that it sleeps, too; who cannot wake it
+ * will not be updated, either. */
+static UPS_COLD bool is_glibcs(const pthread_mutex_t *mutex) {
+  int kind = mutex->__data.__kind;
+  return (kind & KIND_FOREIGN) || ((kind & KIND_ROBUST) && !ups_wake());
 }
 
 /* What the slow path has to say before it waits: 0, or an error number. */
@@ -94,10 +93,8 @@ static UPS_ASLEEP long robust_lock(struct ups_call *call, pthread_mutex_t *mutex
   }
 }
 
-UPS_COLD long ups_mutex_lock_for(struct ups_call *call, pthread_mutex_t *mutex) {
+static UPS_COLD long lock_for(struct ups_call *call, pthread_mutex_t *mutex) {
   int kind = mutex->__data.__kind;
-  if (kind & KIND_FOREIGN)
-    return -real_lock(call, mutex);
   if (!call->contended) {
     int error = pthread_mutex_trylock(mutex);
     if (error == EBUSY)
@@ -107,28 +104,28 @@ UPS_COLD long ups_mutex_lock_for(struct ups_call *call, pthread_mutex_t *mutex) 
     if (error)
       return -error;
   }
-  if (kind & KIND_ROBUST) /* so seldom that it sleeps, too; who cannot wake it will not be updated, either */
-    return ups_wake() ? robust_lock(call, mutex) : -real_lock(call, mutex);
+  if (kind & KIND_ROBUST) /* is_glibcs has woken it */
+    return robust_lock(call, mutex);
   return ups_word_lock(call, &mutex->__data.__lock, kind & KIND_SHARED, try_lock, mutex);
 }
 
+UPS_COLD long ups_mutex_lock_again(struct ups_call *call, pthread_mutex_t *mutex) {
+  return is_glibcs(mutex) ? -pthread_mutex_lock(mutex) : lock_for(call, mutex);
+}
+
 static UPS_COLD long run_mutex_lock(struct ups_call *call) {
-  long result = ups_mutex_lock_for(call, (pthread_mutex_t *)call->argument[0]);
+  long result = lock_for(call, (pthread_mutex_t *)call->argument[0]);
   return result == UPS_CP_UNROLLED ? 0 : -result;
 }
 
 const struct ups_operation ups_op_mutex_lock = {"pthread_mutex_lock", run_mutex_lock, UPS_OP_MUTEX_LOCK, 1, false};
 
 static UPS_COLD int lock(pthread_mutex_t *mutex, clockid_t clock, const struct timespec *until) {
-  struct ups_call call;
-  ups_call_begin(&call, &ups_op_mutex_lock, UPS_INSENSITIVE);
-  call.argument[0] = (long)mutex;
-  if (until) {
-    call.timed = 1;
-    call.clock = clock;
-    call.until = *until;
-  }
-  return (int)ups_call_run(&call);
+  return ups_call_wait(&ups_op_mutex_lock, (long)mutex, 0, clock, until);
+}
+
+static UPS_COLD int lock_slowly(pthread_mutex_t *mutex) {
+  return is_glibcs(mutex) ? pthread_mutex_lock(mutex) : lock(mutex, 0, NULL);
 }
 
 /* Tools that check the use of locks see them in calls of pthread_mutex_trylock: ThreadSanitizer, helgrind, drd. */
@@ -161,23 +158,37 @@ static __attribute__((noinline)) int lock_other(pthread_mutex_t *mutex) {
   if (__builtin_expect(atomic_load_explicit(&watchers, memory_order_relaxed) == UNKNOWN, 0) && ups_self)
     find_watchers(); /* not before main: what was preloaded is not known there */
   int error = pthread_mutex_trylock(mutex);
-  return __builtin_expect(error != EBUSY, 1) ? error : lock(mutex, 0, NULL);
+  return __builtin_expect(error != EBUSY, 1) ? error : lock_slowly(mutex);
 }
 
 /* A free mutex is taken at once; that is no wait, and nearly every call. */
 int upstare_pthread_mutex_lock(pthread_mutex_t *mutex) {
   if (__builtin_expect(!ups_call_quiet(), 0))
-    return lock(mutex, 0, NULL);
+    return lock_slowly(mutex);
   return __builtin_expect(take_free(mutex), 1) ? 0 : lock_other(mutex);
 }
 
+/* Whether there is nothing to wait for; then `error` is the answer. */
+static UPS_COLD bool at_once(pthread_mutex_t *mutex, int *error) {
+  if (!ups_call_quiet())
+    return false;
+  *error = pthread_mutex_trylock(mutex);
+  return *error != EBUSY;
+}
+
 int upstare_pthread_mutex_timedlock(pthread_mutex_t *restrict mutex, const struct timespec *restrict until) {
-  return lock(mutex, CLOCK_REALTIME, until);
+  int error;
+  if (at_once(mutex, &error))
+    return error;
+  return is_glibcs(mutex) ? pthread_mutex_timedlock(mutex, until) : lock(mutex, CLOCK_REALTIME, until);
 }
 
 int upstare_pthread_mutex_clocklock(pthread_mutex_t *restrict mutex, clockid_t clock,
                                     const struct timespec *restrict until) {
+  int error;
   if (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC)
     return EINVAL;
-  return lock(mutex, clock, until);
+  if (at_once(mutex, &error))
+    return error;
+  return is_glibcs(mutex) ? pthread_mutex_clocklock(mutex, clock, until) : lock(mutex, clock, until);
 }

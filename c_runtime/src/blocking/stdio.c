@@ -64,6 +64,22 @@ static inline size_t whole_line(const FILE *stream, size_t limit, int delimiter)
   return end ? (size_t)(end - stream->_IO_read_ptr) + 1 : 0;
 }
 
+/* Takes a whole line that is in the buffer, of at most `limit` bytes: its length, and a zero behind it. 0: there is none,
+ * or it cannot be had at once. */
+static __attribute__((noinline)) size_t take_line(FILE *stream, bool unlocked, char *to, size_t limit, int delimiter) {
+  bool locked;
+  if (!get_hold(stream, unlocked, &locked))
+    return 0;
+  size_t length = whole_line(stream, limit, delimiter);
+  if (length) {
+    memcpy(to, stream->_IO_read_ptr, length);
+    to[length] = 0;
+    stream->_IO_read_ptr += length;
+  }
+  let_go(stream, locked);
+  return length;
+}
+
 /* Takes what is ready, up to `limit` bytes and through the first `delimiter`; sets *end when that was among them. */
 static UPS_COLD size_t take(FILE *stream, char *to, size_t limit, int delimiter, bool *end) {
   size_t size = ups_stream_ready(stream);
@@ -121,16 +137,8 @@ static char *gets_from(char *buffer, int size, FILE *stream, bool unlocked) {
     *buffer = 0;
     return buffer;
   }
-  bool locked;
-  if (get_hold(stream, unlocked, &locked)) {
-    size_t length = whole_line(stream, (size_t)size - 1, '\n');
-    memcpy(buffer, stream->_IO_read_ptr, length);
-    buffer[length] = 0;
-    stream->_IO_read_ptr += length;
-    let_go(stream, locked);
-    if (length)
-      return buffer;
-  }
+  if (take_line(stream, unlocked, buffer, (size_t)size - 1, '\n'))
+    return buffer;
   begin(&call, &ups_op_fgets, stream, unlocked);
   call.argument[BUFFER] = (long)buffer;
   call.argument[SIZE] = size;
@@ -328,17 +336,9 @@ ssize_t upstare_getdelim(char **restrict line, size_t *restrict room, int delimi
     errno = EINVAL;
     return -1;
   }
-  bool locked;
-  if (*line && get_hold(stream, false, &locked)) {
-    size_t length = *room ? whole_line(stream, *room - 1, delimiter) : 0;
-    memcpy(*line, stream->_IO_read_ptr, length);
-    if (length)
-      (*line)[length] = 0;
-    stream->_IO_read_ptr += length;
-    let_go(stream, locked);
-    if (length)
-      return (ssize_t)length;
-  }
+  size_t length = *line && *room ? take_line(stream, false, *line, *room - 1, delimiter) : 0;
+  if (length)
+    return (ssize_t)length;
   begin(&call, &ups_op_getdelim, stream, false);
   call.argument[BUFFER] = (long)line;
   call.argument[SIZE] = (long)room;

@@ -183,8 +183,14 @@ static void report(struct ups_thread *self, const ucontext_t *context) {
   }
 }
 
+struct signalled {
+  struct ups_thread *self;
+  ucontext_t *context;
+  uint64_t nonce; /* of the coordinator; 0: sent by ourselves */
+};
+
 static int attend(void *argument, void *b, void *c) {
-  const struct ups_signalled *a = argument;
+  const struct signalled *a = argument;
   (void)b;
   (void)c;
   if (a->nonce != 0) {
@@ -200,14 +206,16 @@ static int attend(void *argument, void *b, void *c) {
   return 0;
 }
 
-void ups_attended(struct ups_signalled *signalled) {
+void ups_attended(const siginfo_t *info, ucontext_t *context) {
   uintptr_t here = (uintptr_t)__builtin_frame_address(0);
-  struct ups_thread *self = signalled->self;
+  struct ups_thread *self = ups_self;
+  struct signalled signalled = {self, context, 0};
+  if (ups_is_coordinators(info)) signalled.nonce = (uint64_t)(uintptr_t)info->si_value.sival_ptr;
   if (self != NULL && ups_thread_is_self(self) && ups_thread_scratch(self) &&
       !(here >= self->scratch_low && here < self->scratch_high))
-    ups_call_on(self->scratch_high, attend, signalled, NULL, NULL);
+    ups_call_on(self->scratch_high, attend, &signalled, NULL, NULL);
   else
-    attend(signalled, NULL, NULL);
+    attend(&signalled, NULL, NULL);
 }
 
 /* ---- Replies ------------------------------------------------------------------------------------------------------------------ */

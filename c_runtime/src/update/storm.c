@@ -142,6 +142,11 @@ static void complain(const char *why) {
   if (write(2, line, (size_t)length) < 0) return;
 }
 
+static void at_end(int status, void *argument) {
+  (void)status, (void)argument;
+  write_counts();
+}
+
 void ups_storm_start(const char *every) {
   if (number(every) == 0) return;
   struct ups_image *self = atomic_load(&ups_current);
@@ -156,7 +161,7 @@ void ups_storm_start(const char *every) {
   const char *log = getenv("UPSTARE_STORM_LOG");
   if (log != NULL) {
     open_log(log);
-    atexit(write_counts);
+    on_exit(at_end, NULL); /* atexit would be code of the program's */
   }
   ups_storm_every = (uint32_t)number(every);
   ups_quick_off = ups_storm_every != 0;

@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #include <link.h>
 
+#include "blocking.h"
 #include "runtime.h"
 #include "signals.h"
 
@@ -37,8 +38,11 @@ static void note_executable(void) {
   atomic_store(&ups_current, &executable);
 }
 
-void ups_woken(void) {
+bool ups_woken(void) {
+  if (!ups_far_bind()) return false;
   ups_walk_init();
   note_executable();
   ups_trap_install();
+  ups_issue = ups_call_issue_watched;
+  return true;
 }

@@ -196,6 +196,8 @@ void test_start(const char *name) {
          : !strcmp(name, "storm") ? TEST_STORM : TEST_QUIET;
   atomic_store(&ups_is_awake, mode != TEST_QUIET);
   if (mode != TEST_QUIET) ups_trap_install();
+  /* With TEST_PARK every call is one that has begun before the runtime woke. */
+  if (mode == TEST_UNROLL || mode == TEST_STORM) ups_issue = ups_call_issue_watched;
   if (mode == TEST_STORM) ups_storm_every = ups_quick_off = 1;
   sigfillset(&action.sa_mask);
   sigaction(UPS_SIGNAL, &action, NULL);
