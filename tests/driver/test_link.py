@@ -327,7 +327,7 @@ def test_same_sources_other_code_are_another_build(tmp_path: Path) -> None:
 
 
 def packed(place: Place) -> bool:
-    """Whether the program has packed relocations; it must say so to the C library, which refuses what it cannot read."""
+    """Whether the program has packed relocations; it must say so to the C library, which may not read them."""
     file = elf.read(place / "prog")
     found = any(s.type == SHT_RELR and s.size for s in file.sections)
     assert found == (b"GLIBC_ABI_DT_RELR" in (file.section(".dynstr") or b""))

@@ -222,5 +222,5 @@ int main(void) {{ return n + same + zero + own + (text != 0) + *place; }}
     assert {"n", "same", "zero", "text", "place"} <= symbols.keys() and "own" not in symbols
     assert changed_initials(made[0], made[1], sizes) == sorted([symbols["n"], symbols["zero"]])
     assert changed_initials(made[0], made[1], {"up$1$none": 4}) == []
-    known = [s.name for s in elf.read(made[0]).symbols(".dynsym") if s.name.startswith(elf.BOUND_NAMES)]
+    known = [s.name for s in elf.read(made[0]).symbols(".dynsym") if s.name.startswith(elf.SHARED_NAMES)]
     assert [name.rpartition("$")[2] for name in known] == ["own"], "the dynamic linker knows more than it must"
