@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 from transforms.decisions import Decisions
 from upstare.driver import process
 from upstare.driver.compiler import ask
-from upstare.driver.elf import SHARED_NAMES
-from upstare.driver.runtime import JUMPS, include_directory
+from upstare.driver.elf import UNIT_NAMES
+from upstare.driver.runtime import include_directory
 from upstare.model.description import FORMAT, Constant, Description, Function, Loop, OpaqueCall, UnitInfo, Variable
 from upstare.model.facts import ConstantFact, UnitSummary, VariableFact
 from upstare.model.flows import Flows
@@ -29,7 +29,7 @@ from upstare.units import UnitFacts, UnitWork, import_all
 from upstare.workers import Workers
 
 ABI = 6
-DYNAMIC_LIST = "{ " + "".join(f"{name}; " for name in [*(f"{n}*" for n in SHARED_NAMES), *JUMPS]) + "};\n"
+DYNAMIC_LIST = "{ " + "".join(f"{name}*; " for name in UNIT_NAMES) + "};\n"  # of what is thread-local, and of patches
 
 T = TypeVar("T")
 Progress = Callable[[str, int, int], None]

@@ -10,7 +10,7 @@
 #include "runtime.h"
 
 /* What the libraries that the link has taken in are called; 0 ends the list. There is none if it took none in. */
-extern const char *const upstare_libraries[] __attribute__((weak));
+extern const char *const upstare_libraries[] __attribute__((weak, visibility("hidden")));
 
 UPS_PUBLIC __typeof__(dlopen) upstare_dlopen;
 UPS_PUBLIC __typeof__(dlsym) upstare_dlsym;

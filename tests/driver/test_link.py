@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from tests.support.build import build_file
 from upstare.driver import elf
 from upstare.driver.elf import SECTION_DESCRIPTION, read_section
 from upstare.model.description import unit_text, unpack
+
+SHT_RELR = 19
 
 
 def check_runs(place: Place, program: str = "prog", units: int = 2) -> None:
@@ -321,3 +324,39 @@ def test_same_sources_other_code_are_another_build(tmp_path: Path) -> None:
     assert found[0] == found[1]
     assert found[0][0] == found[2][0]
     assert found[0][1] != found[2][1]
+
+
+def packed(place: Place) -> bool:
+    """Whether the program has packed relocations; it must say so to the C library, which may not read them."""
+    file = elf.read(place / "prog")
+    found = any(s.type == SHT_RELR and s.size for s in file.sections)
+    assert found == (b"GLIBC_ABI_DT_RELR" in (file.section(".dynstr") or b""))
+    return found
+
+
+def test_relative_relocations_are_packed_where_they_can_be(place: Place) -> None:
+    place.write("point.c", '#include "greet.h"\nint *place = &greeted, *other = &greeted;\n')
+    place.plain("-fPIE", "-pie", "-Wl,-z,pack-relative-relocs", "main.c", "greet.c", "point.c", "-o", "prog")
+    if not packed(place):
+        pytest.skip("the linker or the C library cannot pack relocations")
+    sources = ["-fPIE", "-pie", "main.c", "greet.c", "point.c", "-o", "prog"]
+    place.good_cc(*sources)
+    check_runs(place, units=3)
+    assert packed(place)
+    place.good_cc("-Wl,-z,nopack-relative-relocs", *sources)
+    check_runs(place, units=3)
+    assert not packed(place)
+    # Another C library is where the program will run.
+    place.run(["cc", "-shared", "-x", "c", "-", "-o", "libc.so.6"], text="int nothing;\n")
+    place.good_cc("-B.", *sources)
+    check_runs(place, units=3)
+    assert not packed(place)
+
+
+@pytest.mark.skipif(shutil.which("ld.gold") is None, reason="gold is not here")
+def test_a_linker_that_cannot_pack(place: Place) -> None:
+    place.good_cc("-fuse-ld=gold", "main.c", "greet.c", "-o", "prog")
+    check_runs(place)
+    assert not packed(place)
+    failed = place.cc("-fuse-ld=gold", "-Wl,--no-such-option", "main.c", "greet.c", "-o", "prog")
+    assert failed.returncode != 0 and "pack-relative" not in failed.stderr

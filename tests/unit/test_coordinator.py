@@ -488,8 +488,9 @@ def test_not_updateable(patch: Path, run: Run) -> None:
 
 
 def test_stripped_of_its_description(tmp_path: Path, patch: Path, run: Run) -> None:
-    (tmp_path / "p.c").write_text("#include <unistd.h>\nint upstare_flag;\nint main(void) { pause(); }\n")
-    subprocess.run(["cc", "-rdynamic", tmp_path / "p.c", "-o", tmp_path / "p"], check=True)
+    runtime = '__attribute__((section("upstare_rt"))) void runs(void) {}'
+    (tmp_path / "p.c").write_text(f"#include <unistd.h>\n{runtime}\nint main(void) {{ pause(); }}\n")
+    subprocess.run(["cc", tmp_path / "p.c", "-o", tmp_path / "p"], check=True)
     popen = subprocess.Popen([tmp_path / "p"])
     try:
         code, outcome, _ = run("apply", patch, "--pid", popen.pid)

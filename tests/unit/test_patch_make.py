@@ -208,17 +208,19 @@ def test_initial_values_that_changed(tmp_path: Path) -> None:
     for number in (1, 2):
         source = tmp_path / f"v{number}.c"
         source.write_text(
-            f"""int n = {number}; int same = 7; int zero{" = 1" if number == 2 else ""}; const char *text = "{number}";
-__thread int own = {number};
-int main(void) {{ return n + same + zero + own + (text != 0); }}
+            f"""char wider[{number * 64}] = "{number}"; int n = {number};
+int same = 7; int zero{" = 1" if number == 2 else ""}; const char *text = "{number}";
+__thread int own = {number}; int *place = &same;
+int main(void) {{ return n + same + zero + own + (text != 0) + *place; }}
 """
         )
         made.append(source.with_suffix(""))
         subprocess.run([*UPSTARE_CC.split(), "-rdynamic", "-o", made[-1], source], check=True, timeout=120)
-    sizes = {name: 8 if name.endswith("text") else 4 for path in made for name in read_bindings(path) if "up$" in name}
+    names = {name for path in made for name in read_bindings(path) if "up$" in name}
+    sizes = {name: 8 if name.endswith(("text", "place")) else 4 for name in names}
     symbols = {name.rpartition("$")[2]: name for name in sizes}
-    assert {"n", "same", "zero", "text"} <= symbols.keys() and "own" not in symbols
+    assert {"n", "same", "zero", "text", "place"} <= symbols.keys() and "own" not in symbols
     assert changed_initials(made[0], made[1], sizes) == sorted([symbols["n"], symbols["zero"]])
     assert changed_initials(made[0], made[1], {"up$1$none": 4}) == []
-    known = [s.name for s in elf.read(made[0]).symbols(".dynsym") if s.name.startswith(elf.BOUND_NAMES)]
+    known = [s.name for s in elf.read(made[0]).symbols(".dynsym") if s.name.startswith(elf.SHARED_NAMES)]
     assert [name.rpartition("$")[2] for name in known] == ["own"], "the dynamic linker knows more than it must"

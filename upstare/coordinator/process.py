@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
-from upstare.driver.elf import SECTION_DESCRIPTION, Elf
+from upstare.driver.elf import SECTION_DESCRIPTION, SECTION_RUNTIME, Elf
 from upstare.errors import NotUpdatable, UpstareError
 from upstare.model.description import Description, unpack
 
@@ -128,7 +128,7 @@ def verify_program(process: Process) -> None:
         ) from None
     except ProcessLookupError:
         raise NoSuchProcess(f"process {process.pid} has ended") from None
-    if any(symbol.name.startswith("upstare_") for symbol in program.symbols(".dynsym")):
+    if any(section.name == SECTION_RUNTIME for section in program.sections):
         raise NotUpdatable(
             f"the program of {process.name()} was built with upstare cc but stripped of its version description",
             hint="do not remove the sections .upstare.* when stripping (plain strip keeps them)",

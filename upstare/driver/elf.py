@@ -23,10 +23,13 @@ SECTION_POINTS = ".upstare.points"
 SECTION_DESCRIPTION = ".upstare.desc"
 SECTION_NOTES = ".upstare_notes"
 SECTION_MAKER = ".upstare.maker"  # the command that makes the twin of the executable, as NUL-terminated words
-BOUND_NAMES = ("up$", "upe$", "ups$slot$")  # how the names begin that a patch shares with the executable
-SHARED_NAMES = ("upstare_", *BOUND_NAMES)  # ... and those of the runtime, which the dynamic linker knows
+UNIT_NAMES = ("up$", "upe$", "ups$slot$")  # how the names begin that a patch shares with the units of an executable
+LONGJMP = ("longjmp", "_longjmp", "siglongjmp", "__longjmp_chk")  # the runtime stands in for these
+RUNTIME_NAMES = ("upstare_", *(f"__wrap_{name}" for name in LONGJMP))  # ... and with its runtime
+SHARED_NAMES = (*UNIT_NAMES, *RUNTIME_NAMES)
 ENTRY = "upe$"  # those of stable entries
 SECTION_RESUME = "upstare_resume"  # a C identifier: the linker provides its bounds
+SECTION_RUNTIME = "upstare_rt"  # what is awake of the runtime
 SECTION_UPDATE = "upstare_update"  # the part of the runtime that only an update needs; so is this
 
 CLASS_64 = 2  # the fifth byte of a file
@@ -322,7 +325,7 @@ def share(path: Path) -> None:
     by the point table. Only what belongs to threads is the dynamic linker's to bind."""
 
     def settled(name: str, entry: bytearray) -> None:
-        if not name.startswith(BOUND_NAMES):
+        if not name.startswith(UNIT_NAMES):
             return
         _, info, _, index, _, _ = _SYMBOL.unpack(entry)
         if info & 15 == STT_TLS:
@@ -338,7 +341,7 @@ def bind_late(path: Path) -> None:
 
     def weakened(name: str, entry: bytearray) -> None:
         _, info, _, index, _, _ = _SYMBOL.unpack(entry)
-        if name.startswith(BOUND_NAMES) and index == SHN_UNDEF and info & 15 != STT_TLS:
+        if name.startswith(SHARED_NAMES) and index == SHN_UNDEF and info & 15 != STT_TLS:
             entry[_INFO] = STB_WEAK << 4 | info & 15
 
     _change_symbols(path, ".dynsym", weakened)
@@ -349,6 +352,16 @@ def hide(path: Path, hidden: Container[str]) -> None:
 
     def gone(name: str, entry: bytearray) -> None:
         if name in hidden:
+            entry[_OTHER] = entry[_OTHER] & ~_VISIBILITY | _HIDDEN
+
+    _change_symbols(path, ".symtab", gone)
+
+
+def hide_all(path: Path) -> None:
+    """The linker exports nothing that the object defines."""
+
+    def gone(_: str, entry: bytearray) -> None:
+        if _SYMBOL.unpack(entry)[3] != SHN_UNDEF:
             entry[_OTHER] = entry[_OTHER] & ~_VISIBILITY | _HIDDEN
 
     _change_symbols(path, ".symtab", gone)

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from upstare.driver import args, elf, embed, inputs, options, process, reach, unreachable
+from upstare.driver import args, elf, embed, inputs, options, process, reach, relocations, unreachable
 from upstare.driver.args import Command
 from upstare.driver.compiler import ask, expect_question
 from upstare.driver.inputs import Input, Part
@@ -161,6 +161,7 @@ class _Link:
             units = self.with_libraries(units, shared)
             self.verify_options(units)
             use = use or makers()
+            c_library = relocations.start_question(self.compiler, self.command.words(args.COMMON))
             opaque = [p for f in files for p in f.parts if not p.units]
             choices = self.choices(units, opaque, shared)
             image = use.image(
@@ -183,6 +184,8 @@ class _Link:
             words += self.exports(opaque, shared, image, work)
             words += ["-Wl,--no-gc-sections", "-ldl", "-pthread"]
             words += self.resume_segment(work)
+            # The user's own choice comes behind ours, and counts.
+            words = [*relocations.pack(c_library), *words]
             with self.replacement() as program:
                 unreachable = self.relink(words, program, work, lambda: image.description)
                 image.description.libraries, image.description.unreachable = shared.describe(), unreachable
@@ -444,6 +447,9 @@ class _Link:
                 self._relink([*words, *more], program, work, meanwhile)
                 return sorted(names)
             except UpstareError as error:
+                if relocations.refused(error) and words[0] == relocations.ARGUMENT:
+                    words = words[1:]
+                    continue
                 found = unreachable.missed(str(error), known) - names
                 if not found:
                     raise

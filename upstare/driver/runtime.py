@@ -3,7 +3,8 @@
 The code of the runtime that a program can reach is in the section ``upstare_rt``. What only an update needs
 (``src/update``), and what this program never calls, is in ``upstare_update``. The names are C identifiers, so the
 linker provides ``__start_upstare_rt`` and the like: the runtime can tell its own code from the program's. What the
-runtime's files share among themselves is local to the object, so no name of a program can clash with it.
+runtime's files share among themselves is local to the object, so no name of a program can clash with it. The rest is
+hidden: a program is linked with it, and patches find it by the point table.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from upstare.driver import elf, far, process, reach
 from upstare.driver.cache import Cache
 from upstare.errors import UpstareError
 
-CODE_SECTION = "upstare_rt"
+CODE_SECTION = elf.SECTION_RUNTIME
 SLEEPING = "src/update"  # below the runtime's directory
 # What calls go through that programs make often, but for what is marked as cold. Of the rest that is awake only the
 # size counts.
@@ -36,11 +37,10 @@ SEGMENT = (
 # What stands in for the C library's start function (see START in link.py); hidden, but the linker must find it.
 ENTRY = "__wrap___libc_start_main"
 
-_LONGJMP = ("longjmp", "_longjmp", "siglongjmp", "__longjmp_chk")
 # What stands in for these in the program and in patches: jumps.c.
-WRAPPED = {name: f"__wrap_{name}" for name in _LONGJMP}
+WRAPPED = {name: f"__wrap_{name}" for name in elf.LONGJMP}
 JUMPS = tuple(WRAPPED.values())
-WRAP_JUMPS = tuple(f"-Wl,--wrap={name}" for name in _LONGJMP)
+WRAP_JUMPS = tuple(f"-Wl,--wrap={name}" for name in elf.LONGJMP)
 
 FLAGS = (
     "-std=gnu11 -D_GNU_SOURCE= -O2 -g0 -fPIC -fvisibility=hidden -mno-red-zone -fno-stack-protector "
@@ -130,6 +130,7 @@ def _build(compiler: Sequence[str], cache: Cache, key: str) -> tuple[Path, Path]
         _link(compiler, linked, [parts, _stubs(compiler, names, Path(scratch))])
         process.check(["objcopy", "--localize-hidden", str(linked)], "hide the names of the runtime")
         process.check(["objcopy", f"--globalize-symbol={ENTRY}", str(linked)], "show the runtime's entry")
+        elf.hide_all(linked)
         found = reach.find(linked, f"{CODE_SECTION}.", ENTRY)
         return cache.put(f"{key}.o", linked), cache.put(f"{key}.reach", found.pack())
 

@@ -105,7 +105,7 @@ def link_shared(old: Executable, new: Executable, image: Image, objects: Sequenc
     # the new version had been started: no other function, whose name may be one of their own.
     shared, seen = work / "shared.list", work / "seen.version"
     shared.write_text(image.dynamic_list)
-    names = [image.dynamic_list.strip("{}; \n"), *(f'"{name}"' for name in new.description.outside)]
+    names = [image.dynamic_list.strip("{}; \n"), "upstare_patch", *(f'"{name}"' for name in new.description.outside)]
     seen.write_text(f"{{ global: {'; '.join(names)}; local: *; }};\n")
     binding = ["-Wl,-Bsymbolic-functions", f"-Wl,--dynamic-list={shared}", f"-Wl,--version-script={seen}"]
     words = [*map(str, [*objects, *image.extra_objects]), *WRAP_JUMPS, *new.description.link]

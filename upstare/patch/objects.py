@@ -23,6 +23,7 @@ from upstare.points.bindings import read_bindings
 
 _LARGEST = 1 << 16  # initial values up to this size are copied into the patch's tables
 _ABSOLUTE = 1  # R_X86_64_64
+_RELOCATIONS = ("SHT_RELA", "SHT_RELR")  # of linked files; the addresses that are packed in the second are in the data
 _ALLOCATED, _THREADS = 2, 0x400  # SHF_ALLOC, SHF_TLS
 
 
@@ -145,7 +146,8 @@ def _initial_bytes(path: Path, sizes: Mapping[str, int]) -> dict[str, bytes]:
     with path.open("rb") as file:
         elf: Any = ELFFile(file)
         sections = [s for s in elf.iter_sections() if s["sh_flags"] & _ALLOCATED]
-        relocated = sorted(r["r_offset"] for s in sections if s["sh_type"] == "SHT_RELA" for r in s.iter_relocations())
+        tables = [s for s in sections if s["sh_type"] in _RELOCATIONS]
+        relocated = sorted(r["r_offset"] for table in tables for r in table.iter_relocations())
         result: dict[str, bytes] = {}
         for name in places.keys() & sizes.keys():
             begin, size = places[name], sizes[name]

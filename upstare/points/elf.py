@@ -6,7 +6,7 @@ Whole symbol tables are unpacked at once with ``struct``; nothing is made an obj
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +21,9 @@ STB_LOCAL = 0
 STT_FUNC = 2
 STT_GNU_IFUNC = 10
 EM_X86_64 = 62
+
+_VISIBILITY = 3
+_UNSEEN = (1, 2)  # STV_INTERNAL, STV_HIDDEN
 
 _SECTION = struct.Struct("<IIQQQQIIQQ")
 _SYMBOL = struct.Struct("<IBBHQQ")
@@ -121,13 +124,20 @@ class Elf:
             if section and info & 15 in (STT_FUNC, STT_GNU_IFUNC)
         ]
 
-    def withheld(self, beginnings: tuple[bytes, ...]) -> dict[bytes, int]:
-        """The addresses of what is defined here under names that begin like this, and local after the link."""
+    def withheld(self, beginnings: tuple[str, ...], homes: Container[str] | None = None) -> dict[bytes, int]:
+        """The addresses of what is defined here under names that begin like this, and that other files do not see.
+
+        ``homes``: the sections that it is in; None for any.
+        """
         found: dict[bytes, int] = {}
+        names = tuple(name.encode() for name in beginnings)
         for table in (s for s in self.sections if s.type == SHT_SYMTAB):
             strings = self.content(self.sections[table.link])
-            for name, info, _other, section, value, _size in _SYMBOL.iter_unpack(self.content(table)):
-                if info >> 4 == STB_LOCAL and section and strings.startswith(beginnings, name):
+            for name, info, other, section, value, _size in _SYMBOL.iter_unpack(self.content(table)):
+                seen = info >> 4 != STB_LOCAL and other & _VISIBILITY not in _UNSEEN  # GNU ld does not make all local
+                if seen or not section or not strings.startswith(names, name):
+                    continue
+                if homes is None or (section < len(self.sections) and self.sections[section].name in homes):
                     found[strings[name : strings.index(b"\0", name)]] = value
         return found
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from upstare.driver.elf import BOUND_NAMES
+from upstare.driver.elf import RUNTIME_NAMES, SECTION_RUNTIME, SECTION_UPDATE, UNIT_NAMES
 from upstare.errors import UpstareError
 from upstare.model.description import Description, Function
 from upstare.points.code import Bodies, Body
@@ -35,6 +35,7 @@ __all__ = ["Problem", "Table", "build", "build_table", "read_table"]
 RUNTIME_SECTIONS = ("upstare_rt", "upstare_update")
 RESUME_PREFIX = "upstare$r$"
 _NOP = 0x90
+_FLAG = "upstare_flag"  # the one variable of the runtime that generated code looks at
 
 
 @dataclass(frozen=True)
@@ -271,9 +272,11 @@ def _function_rows(
 
 
 def _binding_rows(elf: Elf, pool: bytearray) -> list[BindingRow]:
-    """A row for each variable, slot and stable entry that patches share and the dynamic linker cannot know."""
+    """A row for each variable, slot and stable entry that patches share, and each function of the runtime that they may
+    call: the dynamic linker knows none of them."""
+    shared = elf.withheld(UNIT_NAMES) | elf.withheld(RUNTIME_NAMES, (SECTION_RUNTIME, SECTION_UPDATE))
     rows: list[BindingRow] = []
-    for name, address in sorted(elf.withheld(tuple(name.encode() for name in BOUND_NAMES)).items()):
+    for name, address in sorted((shared | elf.withheld((_FLAG,))).items()):
         rows.append(BindingRow(address, len(pool)))
         pool += name + b"\0"
     return rows

@@ -1,5 +1,5 @@
 /*
- * A patch is led to the variables, slots and stable entries of the executable.
+ * A patch is led to the variables, slots and stable entries of the executable, and to the runtime in it.
  *
  * The executable does not export them: the tables of the dynamic linker would take memory in every process. The
  * bindings in its point table say where they are. The dynamic linker has done the rest of a patch's relocations by now.
@@ -26,8 +26,11 @@ static const void *at(const struct link_map *map, uint64_t address) {
   return (const void *)(uintptr_t)(address < map->l_addr ? address + map->l_addr : address);
 }
 
+static bool begins(const char *name, const char *with) { return strncmp(name, with, strlen(with)) == 0; }
+
 static bool shared(const char *name) {
-  return strncmp(name, "up$", 3) == 0 || strncmp(name, "upe$", 4) == 0 || strncmp(name, "ups$", 4) == 0;
+  if (begins(name, "__wrap_")) return strstr(name, "longjmp") != NULL;
+  return begins(name, "up$") || begins(name, "upe$") || begins(name, "ups$") || begins(name, "upstare_");
 }
 
 static const char *bind(const struct image *image, const Elf64_Rela *list, size_t count) {
