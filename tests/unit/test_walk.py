@@ -165,6 +165,14 @@ def test_operators_and_initialisers(both: tuple[Any, Parsed]) -> None:
         assert list(node.walk())[0] is node and len(list(node.walk())) == node.last - node.first
 
 
+def test_enumerators_have_values() -> None:
+    text = b"enum e { A = -5, B, C = 0x80000000, D = 1ull << 63 }; long sum(void) { return A + B + C + D; }"
+    parsed = Parsed(text, ())
+    body = next(c for c in parsed.top[-1].get_children() if c.kind.name == "COMPOUND_STMT")
+    found = [n.cursor.referenced for n in parsed.node(body).walk() if n.kind == "ref"]
+    assert [c.enum_value for c in found if c is not None] == ["-5", "-4", str(1 << 31), str(-1 << 63)]
+
+
 def test_errors_have_their_places() -> None:
     text = b"int f(void) { return @; }\nint g(void) { return 0; }\n"
     parsed = Parsed(text, ())
