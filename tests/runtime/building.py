@@ -107,6 +107,7 @@ def build_patch(source: Path, old: Path, scheme: str = "trap", flags: Sequence[s
     builds = [f"-DFROM_BUILD={_braced(before.build)}", f"-DTO_BUILD={_braced(after.build)}", "-DPATCH"]
     shared = ["-shared", "-fPIC", "-Wl,-Bsymbolic-functions"]
     run([*_compile(source, after, [*flags, *builds, *shared]), info, "-o", out])
+    elf.bind_late(out)
     table = out.with_suffix(".table")
     table.write_bytes(build_table(out, after))
     run(["objcopy", "--remove-section", ".upstare_notes", "--add-section", f".upstare.points={table}",
