@@ -67,7 +67,7 @@ bool ups_in_runtime(uintptr_t address);
 
 int ups_wake_init(void);   /* once, by main's thread: the handler of the reserved signal */
 void ups_wake_child(void); /* after fork, in the child */
-bool ups_wake(void);       /* makes what sleeps, and the resume clones, text; false: that is forbidden. any. */
+bool ups_wake(void);       /* makes what sleeps, and the resume clones, text, and binds it; false: it cannot. any. */
 
 extern _Atomic(uint32_t) ups_is_awake; /* for the next one, and cp.S */
 /* Whether it has been done. any. */

@@ -23,7 +23,7 @@ SLEEPING = "src/update"  # below the runtime's directory
 # What calls go through that programs make often, but for what is marked as cold. Of the rest that is awake only the
 # size counts.
 SWIFT = ("mutex.c", "semaphore.c", "stdio.c")
-UNALIGNED = ["-fno-align-functions", "-fno-align-jumps", "-fno-align-loops"]
+UNALIGNED = ["-falign-functions=1", "-falign-jumps=1", "-falign-loops=1"]
 # What is awake calls the C library from few places, mostly one: an entry of the procedure linkage table is larger.
 AWAKE = ["-fno-plt"]
 
