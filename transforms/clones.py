@@ -92,7 +92,7 @@ class Printer:
                 else self.source.flat(segment.target, self.source.word_end(segment.target))
             )
         if isinstance(segment, ir.Shared):
-            if not self.resume:
+            if not self.resume and not self.form.decisions.twin:
                 return segment.name
             return f"(*(__typeof__({segment.name}) *){segment.alias})"
         if isinstance(segment, ir.Either):

@@ -25,6 +25,7 @@ class Decisions:
     placement: str
     shared: bool
     clones: bool  # functions that can be rebuilt get a resume clone
+    twin: bool  # static locals that cannot move are those of the executable
     tail_calls: bool = False  # calls in tail position get no point
     inlines: bool = False  # the compiler inlines functions that are called once
     instrumented: list[str] = field(default_factory=list)  # functions of the unit that get points

@@ -17,6 +17,7 @@ from upstare.frontend.types import is_array, is_const, is_variable_array
 
 _NAME_MACROS = ("__func__", "__FUNCTION__", "__PRETTY_FUNCTION__")
 _NAME_MACRO = re.compile(rf"\b({'|'.join(_NAME_MACROS)})\b")
+_ATTRIBUTE = re.compile(rb"\b__attribute(?:__)?\b")
 
 
 class Expressions(Memory):
@@ -112,19 +113,37 @@ class Expressions(Memory):
         return self.plain_name(node)
 
     def shared_symbol(self, target: int) -> str:
-        """The assembler name of a static local that stays in the fast clone."""
+        """The assembler name of a static local that stays in the fast clone: of the executable, in its twin."""
         return f"ups$own${self.decisions.ids[self.tree.name]}${self.shared[target]}"
 
     def shared_aliases(self) -> list[str]:
         """The names by which the resume clone reaches these; clang takes one name for one object."""
+        if self.decisions.twin:
+            return []
         symbols = [self.shared_symbol(target) for target in self.shared]
         return [f'__asm__(".set {symbol}$r,{symbol}");' for symbol in symbols]
 
     def _shared(self, node: Node) -> ir.Shared:
         alias = f"__upstare_o_{self.shared[node.target]}"
-        symbol = f"{self.shared_symbol(node.target)}$r"
-        self.externs[alias] = f'extern __attribute__((visibility("hidden"))) char {alias}[] __asm__("{symbol}");'
+        symbol = self.shared_symbol(node.target)
+        if self.decisions.twin:
+            self.externs[alias] = f'extern char {alias}[] __asm__("{symbol}");'
+        else:
+            self.externs[alias] = f'extern __attribute__((visibility("hidden"))) char {alias}[] __asm__("{symbol}$r");'
         return ir.Shared(node.name, alias)
+
+    def far_name(self, node: Node) -> str:
+        """How the resume clone, and all of the twin, names a static local that stays."""
+        far = self._shared(node)
+        return f"(*(__typeof__({far.name}) *){far.alias})"
+
+    def label_of_shared(self, variable: Node) -> tuple[int, str]:
+        """Where the assembler name of a static local that stays is to be written, and the text; none in the twin."""
+        after, init = self.source.word_end(variable.target), variable.parts["init"]
+        end = self.source.text.rindex(b"=", after, init.start) if init is not None else variable.end
+        attribute = _ATTRIBUTE.search(self.source.text, after, end)
+        label = f' __asm__("{self.shared_symbol(variable.target)}") __attribute__((used)) '
+        return attribute.start() if attribute is not None else end, "" if self.decisions.twin else label
 
     def plain_name(self, node: Node) -> str:
         """How a reference to something outside the function's own variables is printed."""
@@ -246,11 +265,10 @@ class Expressions(Memory):
             for size in sizes:
                 self._effects(size, result, False, done)
             if child.target in self.shared:
-                equals = self.source.text.rindex(b"=", after, init.start) if init is not None else child.end
-                result.segments += self._spliced(after, equals, sizes, done)
-                symbol = self.shared_symbol(child.target)
-                result.segments.append(ir.FastOnly(f' __asm__("{symbol}") __attribute__((used)) '))
-                after, sizes = equals, []
+                place, label = self.label_of_shared(child)
+                result.segments += self._spliced(after, place, sizes, done)
+                result.segments.append(ir.FastOnly(label))
+                after, sizes = place, []
             if init is None:
                 result.segments += self._spliced(after, child.end, sizes, done)
             elif child.target in dropped:

@@ -53,9 +53,10 @@ class Marks:
             suffix = f"{self.tree.name}_{local.key.replace('#', '_')}"
             if decision is not None and decision.c_name is not None:
                 moved[local.target] = decision.c_name
-            elif (instrumented or self._beside(local.node)) and movable(self.tree, local.node):
-                moved[local.target] = f"__upstare_s_{suffix}"
-            elif instrumented:
+            elif movable(self.tree, local.node):
+                if instrumented or self._beside(local.node):
+                    moved[local.target] = f"__upstare_s_{suffix}"
+            elif instrumented or local.node.cursor.tls_kind.name == "NONE":
                 shared[local.target] = suffix
         return moved, shared
 

@@ -303,7 +303,13 @@ class UnitTransform:
         for node in tree.body.walk():
             if node.start < gone:
                 continue
-            if node.kind == "ref":
+            if node.kind == "ref" and node.target in form.shared:
+                if self.decisions.twin:
+                    edits.append((node.start, node.end, form.far_name(node)))
+            elif node.kind == "var" and node.target in form.shared:
+                place, label = form.label_of_shared(node)
+                edits.append((place, place, label))
+            elif node.kind == "ref":
                 name = form.plain_name(node)
                 if name != node.name and node.target_kind != "local":
                     edits.append((node.start, node.end, name))

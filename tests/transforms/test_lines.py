@@ -21,7 +21,7 @@ def test_points_are_on_their_lines(case: str, tmp_path: Path) -> None:
     source, program = CASES / f"{case}.c", tmp_path / "program"
     subprocess.run(
         [sys.executable, "-m", "upstare", "cc", "-std=gnu17", "-w", "-g", "-O0", str(source), "-o", str(program)],
-        env={**os.environ, "UPSTARE_POINTS": "strict"}, check=True,
+        env={**os.environ, "UPSTARE_POINTS": "strict", "UPSTARE_CLONES": "inside"}, check=True,
     )  # fmt: skip
     data = read_section(program, ".upstare.points")
     described = read_section(program, ".upstare.desc")

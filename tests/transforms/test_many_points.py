@@ -43,7 +43,10 @@ def test_restores_are_shared(tmp_path: Path) -> None:
     kept.mkdir()
     subprocess.run(
         [sys.executable, "-m", "upstare", "cc", "-O2", str(source), "-o", str(program)], check=True,
-        env={**os.environ, "UPSTARE_KEEP": "1", "TMPDIR": str(kept), "UPSTARE_CACHE": str(tmp_path / "cache")},
+        env={
+            **os.environ, "UPSTARE_KEEP": "1", "UPSTARE_CLONES": "inside", "TMPDIR": str(kept),
+            "UPSTARE_CACHE": str(tmp_path / "cache"),
+        },
     )  # fmt: skip
     (text,) = kept.glob("*/*.i")
     assert text.read_text().count("upstare_more_1: ") >= POINTS, "the points are aside"

@@ -23,7 +23,9 @@ SECTION_POINTS = ".upstare.points"
 SECTION_DESCRIPTION = ".upstare.desc"
 SECTION_NOTES = ".upstare_notes"
 SECTION_MAKER = ".upstare.maker"  # the command that makes the twin of the executable, as NUL-terminated words
-UNIT_NAMES = ("up$", "upe$", "ups$slot$")  # how the names begin that a patch shares with the units of an executable
+# How the names begin that a patch shares with the units of an executable; the last are static locals that only the twin
+# shares.
+UNIT_NAMES = ("up$", "upe$", "ups$slot$", "ups$own$")
 LONGJMP = ("longjmp", "_longjmp", "siglongjmp", "__longjmp_chk")  # the runtime stands in for these
 RUNTIME_NAMES = ("upstare_", *(f"__wrap_{name}" for name in LONGJMP))  # ... and with its runtime
 SHARED_NAMES = (*UNIT_NAMES, *RUNTIME_NAMES)

@@ -277,7 +277,8 @@ class Program:
     def decisions(self, unit: int) -> Decisions:
         """What the transform of one unit has to know."""
         summary, options = self.summaries[unit], self.options
-        result = Decisions(self.names[unit], options.scheme, options.placement, options.shared, options.clones)
+        how = options.scheme, options.placement, options.shared, options.clones, options.twin
+        result = Decisions(self.names[unit], *how)
         result.blocking, result.redirects = self.blocking, self.redirects
         result.tail_calls = self._sibling_calls[unit]
         result.inlines = inlines_once_called(self.units[unit].flags)

@@ -34,6 +34,8 @@ class Options:
         shared: the image is a patch (position independent, loaded with dlopen), not the executable.
         clones: the image has resume clones. An executable without them gets its twin when they are needed
             (environment UPSTARE_CLONES, 'apart' or 'inside').
+        twin: the image is the twin of the executable that it is loaded into: even what no other version shares is the
+            executable's.
         outside: names that objects without a unit and shared libraries use or can find: variables keep a symbol of
             that name, functions have a stable entry.
     """
@@ -42,4 +44,5 @@ class Options:
     placement: str = "default"
     shared: bool = False
     clones: bool = True
+    twin: bool = False
     outside: frozenset[str] = frozenset()

@@ -142,8 +142,8 @@ def compile_transformers(source: str, compiler: Sequence[str], work: Path) -> Pa
     return result
 
 
-def build_shared(new: Executable, work: Path, progress: Progress | None) -> Image:
-    """The image of an executable as a patch has it.
+def build_shared(new: Executable, work: Path, progress: Progress | None, *, twin: bool = False) -> Image:
+    """The image of an executable as a patch has it, or as the twin of the executable.
 
     Raises:
         UpstareError: it cannot be built, or not by this release.
@@ -155,6 +155,7 @@ def build_shared(new: Executable, work: Path, progress: Progress | None) -> Imag
         scheme=description.scheme,
         placement=description.placement,
         shared=True,
+        twin=twin,
         outside=frozenset(description.outside),
     )
     image = build_image(

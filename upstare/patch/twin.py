@@ -34,7 +34,7 @@ def twin(executable: Executable, progress: Progress | None = None) -> Path:
 def _make(executable: Executable, cache: Cache, key: str, progress: Progress | None) -> Path:
     with process.Scratch() as scratch:
         work = Path(scratch)
-        image = build_shared(executable, work, progress)
+        image = build_shared(executable, work, progress, twin=True)
         _verify(executable.description, image.description)
         compiler = executable.description.units[0].compiler
         objects = [*image.objects.values(), _says_what_it_is(executable.description, compiler, work)]
