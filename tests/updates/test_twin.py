@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -120,6 +122,20 @@ def test_image_without_its_twin(pair: tuple[Path, Path], tmp_path: Path) -> None
         client.close()
         child.send("x\n")
         child.expect("^new 2 2 2$")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a program to others that runs as root")
+def test_no_storm_in_a_program_with_more_rights_than_its_user(pair: tuple[Path, Path]) -> None:
+    """It would execute, with these rights, what the user's environment leads to."""
+    with tempfile.TemporaryDirectory() as name:
+        place, program = Path(name), Path(name, "program")
+        place.chmod(0o777)
+        shutil.copy(pair[0], program)
+        program.chmod(0o4755)
+        env = {"UPSTARE_STORM": "1", "UPSTARE_STORM_LOG": str(place / "log")}
+        done = subprocess.run([program], input="x\n", capture_output=True, text=True, env=env, user=65534, check=True)
+        assert (done.stdout, done.stderr) == ("old 1 1 1\nend 4 1\n", "")
+        assert not (place / "log").exists()
 
 
 def test_storm_has_the_twin_made(pair: tuple[Path, Path], tmp_path: Path) -> None:

@@ -11,6 +11,7 @@
  * it, where it was made before), and says where it is.
  */
 #define _GNU_SOURCE
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 
@@ -148,7 +149,8 @@ static void at_end(int status, void *argument) {
 }
 
 void ups_storm_start(const char *every) {
-  if (number(every) == 0) return;
+  /* A program that may do more than who starts it does not let him choose what is executed, or written to. */
+  if (number(every) == 0 || getauxval(AT_SECURE) != 0) return;
   struct ups_image *self = atomic_load(&ups_current);
   if (!ups_image_read_self(self)) return;
   const char *why = ups_image_clones(self) ? NULL : find_twin(self);
