@@ -20,3 +20,8 @@ def release_digest() -> str:
             if path.suffix in (".py", ".c", ".h"):
                 digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+def twin_key(build: str) -> str:
+    """The name in the cache of the twin of a build (64 hex digits)."""
+    return hashlib.sha256(f"twin {release_digest()} {build}".encode()).hexdigest() + ".so"

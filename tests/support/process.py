@@ -157,7 +157,7 @@ def make_twin(program: Path) -> None:
     """What the storm has made when a program starts is there, so that the start does not take as long as compiling."""
     maker = elf.read_section(program, elf.SECTION_MAKER) if program.is_file() else None
     if maker is not None:
-        words = [os.fsdecode(word) for word in maker.split(b"\0")[:-1]]
+        words = [os.fsdecode(word) for word in maker.split(b"\0")[1:-1]]
         subprocess.run([*words, program], env=environment(), stdout=subprocess.DEVNULL, check=True)
 
 

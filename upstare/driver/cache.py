@@ -41,13 +41,13 @@ class Cache:
         """The file kept under ``key`` (hex digits, with a suffix if one is wanted), or None."""
         from pathlib import Path
 
-        path = Path(self._path(key))
+        path = Path(self.path(key))
         return path if path.is_file() else None
 
     def read(self, key: str) -> bytes | None:
         """The bytes of what is kept under ``key``, or None."""
         try:
-            with open(self._path(key), "rb") as file:
+            with open(self.path(key), "rb") as file:
                 return file.read()
         except OSError:
             return None
@@ -61,7 +61,7 @@ class Cache:
         from pathlib import Path
         from shutil import copyfile
 
-        path = Path(self._path(key))
+        path = Path(self.path(key))
         temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -78,7 +78,7 @@ class Cache:
     def count(self, key: str) -> int:
         """How often this was called for ``key`` since :meth:`forget`; 0 if nothing can be written."""
         try:
-            path = self._path(key)
+            path = self.path(key)
             os.makedirs(os.path.dirname(path), exist_ok=True)
             descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
@@ -92,12 +92,18 @@ class Cache:
     def forget(self, key: str) -> None:
         """Nothing is kept under ``key``."""
         try:
-            os.unlink(self._path(key))
+            os.unlink(self.path(key))
         except OSError:
             pass
 
-    def _path(self, key: str) -> str:
-        return os.path.join(self.directory, key[:2], key[2:])
+    def path(self, key: str) -> str:
+        """Where the file kept under ``key`` is, or would be."""
+        return os.path.join(self.directory, inside(key))
+
+
+def inside(key: str) -> str:
+    """Where the file kept under ``key`` is in the directory."""
+    return os.path.join(key[:2], key[2:])
 
 
 def _default_directory() -> str:

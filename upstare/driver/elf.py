@@ -22,7 +22,8 @@ SECTION_LIBRARY = ".upstare.library"
 SECTION_POINTS = ".upstare.points"
 SECTION_DESCRIPTION = ".upstare.desc"
 SECTION_NOTES = ".upstare_notes"
-SECTION_MAKER = ".upstare.maker"  # the command that makes the twin of the executable, as NUL-terminated words
+# Where in the cache the twin of the executable is, and the command that makes it, as NUL-terminated words.
+SECTION_MAKER = ".upstare.maker"
 # How the names begin that a patch shares with the units of an executable; the last are static locals that only the twin
 # shares.
 UNIT_NAMES = ("up$", "upe$", "ups$slot$", "ups$own$")

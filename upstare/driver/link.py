@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from upstare.driver import args, elf, embed, inputs, options, process, reach, relocations, unreachable
 from upstare.driver.args import Command
+from upstare.driver.cache import inside
 from upstare.driver.compiler import ask, expect_question
 from upstare.driver.inputs import Input, Part
 from upstare.driver.libraries import Libraries
@@ -195,7 +196,7 @@ class _Link:
                 sections = {
                     elf.SECTION_POINTS: use.table(program, image.description),
                     elf.SECTION_DESCRIPTION: packed.result(),
-                    **({} if choices.clones else {elf.SECTION_MAKER: maker()}),
+                    **({} if choices.clones else {elf.SECTION_MAKER: maker(image.description.build)}),
                 }
                 elf.add_sections(program, sections, remove=[elf.SECTION_NOTES, elf.SECTION_UNIT])
                 elf.withhold_segment(program, (elf.SECTION_UPDATE, elf.SECTION_RESUME))
@@ -479,11 +480,14 @@ class _Link:
             path.unlink(missing_ok=True)
 
 
-def maker() -> bytes:
-    """What the storm starts where the program has no resume clones: Python runs ``upstare.patch.twin``."""
+def maker(build: str) -> bytes:
+    """Where in the cache the storm finds the resume clones of a program that has none, and what it starts if they are
+    not there: Python runs ``upstare.patch.twin``."""
+    from upstare.release import twin_key
+
     root = Path(__file__).resolve().parents[2]
     start = f"import sys; sys.path.insert(0, {str(root)!r}); from upstare.patch.twin import main; sys.exit(main())"
-    return b"".join(os.fsencode(word) + b"\0" for word in (sys.executable, "-c", start))
+    return b"".join(os.fsencode(word) + b"\0" for word in (inside(twin_key(build)), sys.executable, "-c", start))
 
 
 def _warn(output: Path, flags: Sequence[str]) -> None:

@@ -7,7 +7,6 @@ brings that of the version which it leads from. It is made of the units in the e
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from upstare.driver.runtime import include_directory
 from upstare.errors import UpstareError
 from upstare.model.description import Description, Function
 from upstare.patch.build import Executable, Progress, add_tables, build_shared, link_shared
-from upstare.release import release_digest
+from upstare.release import twin_key
 
 
 def twin(executable: Executable, progress: Progress | None = None) -> Path:
@@ -27,7 +26,7 @@ def twin(executable: Executable, progress: Progress | None = None) -> Path:
         UpstareError: it cannot be made, or does not fit the executable.
     """
     cache = Cache()
-    key = hashlib.sha256(f"twin {release_digest()} {executable.description.build}".encode()).hexdigest() + ".so"
+    key = twin_key(executable.description.build)
     return cache.get(key) or _make(executable, cache, key, progress)
 
 

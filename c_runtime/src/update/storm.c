@@ -103,9 +103,32 @@ static bool ask(char *const *words, char *answer, size_t size) {
   return child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0 && length > 0;
 }
 
-static const char *make_twin(char *path, size_t size) {
+/* Loads the twin that is there, if it is one. */
+static const char *load_twin(const char *path) {
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return "the file with its resume clones is gone";
+  const char *why = ups_load_twin(fd);
+  close(fd);
+  return why;
+}
+
+/* The twin that was made before, in the directory that upstare/driver/cache.py chooses. If it is another one the command
+ * knows it. */
+static bool load_known(const char *key) {
+  char path[PATH_MAX];
+  const char *named = getenv("UPSTARE_CACHE"), *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+  if (named != NULL && *named != 0)
+    snprintf(path, sizeof path, "%s/%s", named, key);
+  else if (base != NULL && *base != 0)
+    snprintf(path, sizeof path, "%s/upstare/%s", base, key);
+  else
+    snprintf(path, sizeof path, "%s/.cache/upstare/%s", home ? home : "", key);
+  return load_twin(path) == NULL;
+}
+
+static const char *find_twin(void) {
   const char *why = "the command that makes its resume clones is not in the executable";
-  char *words[WORDS_MOST + 2];
+  char *words[WORDS_MOST + 2], path[PATH_MAX];
   char program[PATH_MAX];
   unsigned n = 0;
   struct ups_elf file;
@@ -119,21 +142,12 @@ static const char *make_twin(char *path, size_t size) {
     words[n++] = (char *)(uintptr_t)(text + at);
   words[n] = program;
   words[n + 1] = NULL;
-  if (n > 0) why = ask(words, path, size) ? NULL : "its resume clones could not be made";
+  if (n > 1 && load_known(words[0]))
+    why = NULL;
+  else if (n > 1)
+    why = ask(words + 1, path, sizeof path) ? load_twin(path) : "its resume clones could not be made";
   ups_elf_close(&file);
   close(fd);
-  return why;
-}
-
-static const char *find_twin(struct ups_image *self) {
-  char path[PATH_MAX];
-  const char *why = make_twin(path, sizeof path);
-  if (why != NULL) return why;
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return "the file with its resume clones is gone";
-  why = ups_load_twin(fd);
-  close(fd);
-  if (why == NULL) ups_points_arm(atomic_load(&self->twin), true);
   return why;
 }
 
@@ -153,7 +167,7 @@ void ups_storm_start(const char *every) {
   if (number(every) == 0 || getauxval(AT_SECURE) != 0) return;
   struct ups_image *self = atomic_load(&ups_current);
   if (!ups_image_read_self(self)) return;
-  const char *why = ups_image_clones(self) ? NULL : find_twin(self);
+  const char *why = ups_image_clones(self) ? NULL : find_twin();
   if (why != NULL) {
     complain(why);
     return;
@@ -169,6 +183,8 @@ void ups_storm_start(const char *every) {
   ups_quick_off = ups_storm_every != 0;
   upstare_flag = 1;
   ups_points_arm(self, true);
+  struct ups_image *twin = atomic_load(&self->twin);
+  if (twin != NULL) ups_points_arm(twin, true);
 }
 
 void ups_storm_count(enum ups_storm_count what) {
