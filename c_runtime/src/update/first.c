@@ -58,6 +58,8 @@ static void begin_earlier(struct ups_call *call, const struct ups_quick *quick) 
   call->place = (uint8_t)ups_cp_place;
   call->seen_any = quick->seen_any;
   call->seen_interrupting = quick->seen_interrupting;
+  if (!ups_time_valid(&call->until)) /* the kernel is to refuse it, not to see what it would be normally */
+    return;
   double until = (double)call->until.tv_sec + 1e-9 * (double)call->until.tv_nsec - ups_ticks_elapsed(quick->ticks);
   if (until > 0 && until < 1e9) { /* beyond that, nobody counts nanoseconds */
     call->until.tv_sec = (time_t)until;
