@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 
 @dataclass
@@ -18,7 +19,7 @@ class VariableDecision:
 
 @dataclass
 class Decisions:
-    """Everything the transform of a unit depends on apart from its text. Doubles as the cache key."""
+    """Everything the transform of a unit depends on apart from its text."""
 
     unit: str  # path relative to the build root
     scheme: str
@@ -46,5 +47,5 @@ class Decisions:
     entry_points: list[str] = field(default_factory=list)  # functions with a point at their entry
 
     def key(self) -> str:
-        """A text that is equal for equal decisions."""
-        return json.dumps(self, default=vars, sort_keys=True)
+        """A digest that is equal for equal decisions."""
+        return sha256(json.dumps(self, default=vars, sort_keys=True).encode(errors="surrogateescape")).hexdigest()

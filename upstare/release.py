@@ -6,6 +6,9 @@ import functools
 import hashlib
 from pathlib import Path
 
+ABI = 6
+"""UPSTARE_ABI of c_runtime/include/upstare_abi.h: what this release can link with, load and update."""
+
 
 @functools.cache
 def release_digest() -> str:

@@ -11,29 +11,34 @@ import hashlib
 import os
 import pickle
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from transforms.decisions import Decisions
 from upstare.driver import elf, process
 from upstare.driver.cache import Cache
 from upstare.driver.compiler import ask
 from upstare.driver.embed import unit_digest
 from upstare.driver.options import for_recompile
 from upstare.errors import UpstareError
-from upstare.model.description import Function, Type
-from upstare.model.facts import UnitSummary
-from upstare.model.unit import Unit
 from upstare.points.keep import References, references
 from upstare.release import release_digest
+from upstare.workers import Workers
 
 if TYPE_CHECKING:
+    from transforms.decisions import Decisions
     from transforms.unit import Transformed
     from upstare.frontend.functions import FunctionTree
     from upstare.frontend.nodes import Parsed
     from upstare.frontend.types import TypeTable
+    from upstare.model.description import Function, Type
+    from upstare.model.facts import UnitSummary
+    from upstare.model.unit import Unit
+
+
+T = TypeVar("T")
+Progress = Callable[[str, int, int], None]
 
 
 @dataclass
@@ -178,6 +183,36 @@ class UnitWork:
             source.unlink()
         target.unlink(missing_ok=True)
         return kept
+
+
+class Team:
+    """Processes that do work on units; where there is little to do it is this one."""
+
+    def __init__(self, work: UnitWork, count: int) -> None:
+        self._workers = Workers[Callable[[UnitWork], Any], Any](count, lambda call: call(work))
+
+    def __enter__(self) -> Team:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._workers.close()
+
+    def complete(
+        self, known: list[T | None], make: Sequence[Callable[[UnitWork], T]], report: Progress | None = None,
+        stage: str = "",
+    ) -> list[T]:  # fmt: skip
+        """What is known, and what the team made of the rest. ``report`` is told the stage and how many are done."""
+        missing = [i for i, result in enumerate(known) if result is None]
+        if missing:
+            import_all()
+        before = len(known) - len(missing)
+
+        def done(count: int) -> None:
+            if report is not None:
+                report(stage, before + count, len(known))
+
+        made = dict(zip(missing, self._workers.run([(i, make[i]) for i in missing], done), strict=True))
+        return [made[i] if result is None else result for i, result in enumerate(known)]
 
 
 def _run_transform(loaded: _Loaded, decisions: Decisions) -> Transformed:

@@ -12,8 +12,8 @@ from tests.support.tool import REPOSITORY
 from upstare.driver import elf, reach
 from upstare.driver.runtime import SEGMENT, WRAP_JUMPS, runtime_object
 from upstare.model.description import Description, Function
-from upstare.points.layout import ABI
 from upstare.points.table import build_table
+from upstare.release import ABI
 
 HERE = Path(__file__).parent
 RUNTIME = REPOSITORY / "c_runtime"

@@ -17,7 +17,7 @@ from upstare.model.description import (
     UnitInfo,
     Variable,
 )
-from upstare.patch.file import ABI
+from upstare.release import ABI
 
 _SCALARS = {
     "char": ("int", 1),

@@ -21,7 +21,7 @@ from upstare.model.description import (
     UnitInfo,
     pack,
 )
-from upstare.patch.file import ABI
+from upstare.release import ABI
 
 ROOT = Path(__file__).parents[2]
 

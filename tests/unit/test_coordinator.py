@@ -22,7 +22,8 @@ from upstare.cli import main
 from upstare.coordinator import process as processes
 from upstare.coordinator.symbols import Call, call_at
 from upstare.model.description import Description, pack
-from upstare.patch.file import ABI, write_patch
+from upstare.patch.file import write_patch
+from upstare.release import ABI
 
 OLD, NEW, OTHER = "a" * 64, "b" * 64, "c" * 64
 FAKE = Path(__file__).with_name("fake_agent.py")

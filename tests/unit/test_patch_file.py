@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from upstare.errors import UpstareError
-from upstare.patch.file import ABI, read_patch, write_patch
+from upstare.patch.file import read_patch, write_patch
+from upstare.release import ABI
 
 HEADER = {"abi": ABI, "from_build": "a" * 64, "to_build": "b" * 64, "program": "prog", "report": {}}
 

@@ -17,13 +17,13 @@ from upstare.cli import main
 from upstare.driver import elf
 from upstare.errors import EXIT_ERROR, EXIT_NOT_UPDATABLE, EXIT_UNCHANGED, EXIT_USAGE, UpstareError
 from upstare.model.description import Function, Variable, pack
-from upstare.patch.file import ABI
 from upstare.patch.make import propose
 from upstare.patch.mapping import Mapping
 from upstare.patch.objects import ObjectIndex, changed_initials
 from upstare.patch.report import show
 from upstare.patch.user import UserTransformers
 from upstare.points.bindings import read_bindings
+from upstare.release import ABI
 
 
 @pytest.fixture(scope="module")

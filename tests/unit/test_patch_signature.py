@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from upstare.cli import main
 from upstare.errors import NotUpdatable
 from upstare.patch import signature
-from upstare.patch.file import ABI, read_patch, write_patch
+from upstare.patch.file import read_patch, write_patch
+from upstare.release import ABI
 
 HEADER = {"abi": ABI, "from_build": "a" * 64, "to_build": "b" * 64, "program": "prog", "report": {}}
 

@@ -14,7 +14,6 @@ from upstare.points.code import Bodies
 from upstare.points.elf import Elf
 from upstare.points.keep import keep_source, references
 from upstare.points.layout import (
-    ABI,
     FLAG_PREFIX,
     NEXT_RETURN,
     NEXT_UNKNOWN,
@@ -29,6 +28,7 @@ from upstare.points.layout import (
     write_table,
 )
 from upstare.points.table import build, build_table
+from upstare.release import ABI
 
 HERE = Path(__file__).parent / "points"
 INCLUDE = Path(__file__).parents[2] / "c_runtime" / "include"

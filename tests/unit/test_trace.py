@@ -9,7 +9,7 @@ from pathlib import Path
 import capstone
 import pytest
 
-from upstare.points.code import library
+from upstare.points.code import _Details, library
 from upstare.points.elf import SHF_EXECINSTR, Elf
 
 SOURCE = r"""
@@ -101,3 +101,23 @@ def test_sizes_are_those_of_capstone(way: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("code", RARE)
 def test_rare_instructions(code: str) -> None:
     assert sizes(bytes.fromhex(code))[0] == RARE[code]
+
+
+def test_what_an_instruction_does_is_known_without_its_place() -> None:
+    """The code of the C library: each instruction does the same with a displacement of four bytes and without."""
+    maps = Path("/proc/self/maps").read_text().splitlines()
+    elf = Elf(Path(next(line.split()[-1] for line in maps if "/libc.so" in line or "/libc-" in line)))
+    text = next(s for s in elf.sections if s.name == ".text")
+    engine = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
+    code = elf.content(text)[: 1 << 19]
+    details = _Details()
+    seen: set[bytes] = set()
+    for at, size, _, _ in engine.disasm_lite(code, 0):
+        here = code[at : at + size]
+        copy = ctypes.create_string_buffer(15)
+        library().take_place_away(here, size, copy)
+        if copy.raw[:size] != here and copy.raw[:size] not in seen:
+            seen.add(copy.raw[:size])
+            assert details.describe(here) == details.describe(copy.raw[:size]), here.hex()
+            assert sum(a != b for a, b in zip(here, copy.raw, strict=False)) <= 4
+    assert len(seen) > 1000

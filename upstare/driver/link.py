@@ -63,13 +63,23 @@ class Makers:
 
 
 def makers() -> Makers:
-    """The real ones."""
+    """The real ones. What describes a program is imported when the second link is at work."""
     from upstare.build import build_image
     from upstare.driver.runtime import runtime_object
-    from upstare.model.description import pack
+
+    return Makers(build_image, _build_table, _pack, runtime_object)
+
+
+def _build_table(program: Path, description: Description) -> bytes:
     from upstare.points.table import build_table
 
-    return Makers(build_image, build_table, pack, runtime_object)
+    return build_table(program, description)
+
+
+def _pack(description: Description, texts: list[bytes]) -> bytes:
+    from upstare.model.description import pack
+
+    return pack(description, texts)
 
 
 def link(command: Command, compiler: Sequence[str], plain: process.Child, use: Makers | None = None) -> int:
@@ -188,7 +198,7 @@ class _Link:
             # The user's own choice comes behind ours, and counts.
             words = [*relocations.pack(c_library), *words]
             with self.replacement() as program:
-                unreachable = self.relink(words, program, work, lambda: image.description)
+                unreachable = self.relink(words, program, work, partial(self.describe, image))
                 image.description.libraries, image.description.unreachable = shared.describe(), unreachable
                 elf.lead_to_entries(program)
                 image.description.build = elf.seal(program, image.description.build)
@@ -204,6 +214,12 @@ class _Link:
                     process.check(["strip", "--strip-all", str(program)], f"strip {self.output}")
             remember(units, choices, image.description, self.output)
             progress.report("link", 1, 1)
+
+    def describe(self, image: Image) -> None:
+        """What takes its time and needs no program: done while the linker is at work."""
+        import upstare.points.table  # noqa: F401
+
+        _ = image.description
 
     def pack(self, use: Makers, description: Description, units: Sequence[Unit]) -> bytes:
         """The description, with the texts of its units."""
@@ -332,7 +348,9 @@ class _Link:
         (The dynamic linker does the same for shared libraries: see :func:`elf.lead_to_entries`.)
         """
         opaque = [(f, p) for f in files for p in f.parts if not p.units]
-        symbols = (s for path in image.objects.values() for s in elf.read(path).symbols() if opaque)
+        if not opaque:
+            return
+        symbols = (s for path in image.objects.values() for s in elf.read(path).symbols())
         entries = {s.name for s in symbols if s.defined and s.name.startswith(elf.ENTRY)}
         for number, (file, part) in enumerate(opaque):
             found = [s.name for s in part.symbols() if not s.defined and elf.ENTRY + s.name in entries]

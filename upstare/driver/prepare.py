@@ -94,7 +94,7 @@ class Preparation:
             if digest:
                 self._notes[path] = program, digest
         if self._notes:
-            import upstare.build  # noqa: F401  # takes as long as the preprocessor, which is at work now
+            import upstare.decide  # noqa: F401  # takes as long as the preprocessor, which is at work now
 
     def start(self, sources: Sequence[tuple[str, bytes, str]]) -> None:
         """Begin, with the path, text and digest of each unit."""
@@ -149,7 +149,7 @@ def _prepare(
 ) -> None:
     import pickle
 
-    from upstare.build import prepare_units
+    from upstare.decide import prepare_units
     from upstare.driver.compiler import expect_question
     from upstare.model.unit import Unit
     from upstare.release import release_digest

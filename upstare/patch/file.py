@@ -30,9 +30,9 @@ import zstandard
 from upstare.errors import UpstareError
 from upstare.model.packed import inflate
 from upstare.patch.signature import verify
+from upstare.release import ABI
 
 MAGIC = b"UPSTARE-PATCH 1\n"
-ABI = 6  # UPSTARE_ABI of c_runtime/include/upstare_abi.h
 
 _HEADER = {"from_build": str, "to_build": str, "program": str, "abi": int, "report": dict, "twin_size": int}
 _HEADER_MOST = 1 << 28  # bytes

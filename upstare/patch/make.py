@@ -11,7 +11,7 @@ from upstare.model.description import Description, unpack
 from upstare.patch.build import Executable, Progress, build_payload
 from upstare.patch.compare import Comparison, compare
 from upstare.patch.ctree import NEW, OLD
-from upstare.patch.file import ABI, write_patch
+from upstare.patch.file import write_patch
 from upstare.patch.mapping import Mapping, read_mapping
 from upstare.patch.objects import changed_initials
 from upstare.patch.plan import Plan, at, variable_name
@@ -21,6 +21,7 @@ from upstare.patch.report import Finding, MovedObject, PatchReport, Rollback
 from upstare.patch.transformers import Direction
 from upstare.patch.twin import twin
 from upstare.patch.user import UserTransformers, read_transformers
+from upstare.release import ABI
 
 
 def make_patch(

@@ -17,10 +17,10 @@ from upstare.model.description import Constant, Description, Field, Function, Sl
 from upstare.patch import ctree
 from upstare.patch.ctree import NEW, OLD, Node
 from upstare.patch.expressions import over_old
-from upstare.patch.file import ABI
 from upstare.patch.plan import Continuation, Move, Plan, SlotPlan, at, variable_name
 from upstare.patch.relate import Cut, Kind, Relation, Relations, normal, tag_of
 from upstare.patch.user import UserFunction, UserTransformers
+from upstare.release import ABI
 
 _CONTEXT = ctree.pointer(ctree.record("struct", "upstare_context"))
 _BYTES = ctree.pointer(ctree.base("unsigned", "char"))

@@ -58,7 +58,6 @@ class Memory:
     base: int
     index: int
     fs: bool
-    value: int
     read: bool
     write: bool
 
@@ -381,7 +380,6 @@ class _Details:
             number[operand.mem.base],
             number[operand.mem.index],
             operand.mem.segment == x86.X86_REG_FS,
-            operand.mem.disp,
             read,
             write,
         )

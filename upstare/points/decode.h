@@ -104,6 +104,18 @@ static int read_prefixes(const uint8_t *code, int room, struct prefixes *p)
 	return at;
 }
 
+/* Where behind a ModRM byte is a displacement of four bytes; 0: there is none. */
+static int far_displacement(const uint8_t *code)
+{
+	int mode = code[0] >> 6, low = code[0] & 7;
+
+	if (mode == 2)
+		return low == 4 ? 2 : 1;
+	if (mode == 0 && low == 4)
+		return (code[1] & 7) == 5 ? 2 : 0;
+	return mode == 0 && low == 5 ? 1 : 0;
+}
+
 /* The bytes of a ModRM byte and what belongs to it. */
 static int modrm_size(const uint8_t *code, int room)
 {
@@ -134,12 +146,14 @@ static int vector_size(int map, uint8_t opcode, const uint8_t *rest, int room)
 	return modrm_size(rest, room) + immediate;
 }
 
-/* The size of the instruction, 0 if there is none (or it is not known); its opcode is at *opcode_at. */
-static int instruction_size(const uint8_t *code, int room, int *opcode_at)
+/* The size of the instruction, 0 if there is none (or it is not known); its opcode is at *opcode_at, its ModRM byte at
+ * *modrm_at (0: it has none). */
+static int instruction_size(const uint8_t *code, int room, int *opcode_at, int *modrm_at)
 {
 	struct prefixes p;
 	int form, at, size;
 
+	*modrm_at = 0;
 	if (room > LENGTH_MAX)
 		room = LENGTH_MAX;
 	*opcode_at = at = read_prefixes(code, room, &p);
@@ -165,17 +179,20 @@ static int instruction_size(const uint8_t *code, int room, int *opcode_at)
 		case 0x62: /* evex */
 			if (at + 4 > room || (size = vector_size(code[at] & 7, code[at + 3], code + at + 4, room - at - 4)) < 0)
 				return 0;
+			*modrm_at = size ? at + 4 : 0;
 			at += 4 + size;
 			return at <= room ? at : 0;
 		case 0xc4:
 			if (at + 3 > room ||
 			    (size = vector_size(code[at] & 31, code[at + 2], code + at + 3, room - at - 3)) < 0)
 				return 0;
+			*modrm_at = size ? at + 3 : 0;
 			at += 3 + size;
 			return at <= room ? at : 0;
 		case 0xc5:
 			if (at + 2 > room || (size = vector_size(1, code[at + 1], code + at + 2, room - at - 2)) < 0)
 				return 0;
+			*modrm_at = size ? at + 2 : 0;
 			at += 2 + size;
 			return at <= room ? at : 0;
 		case 0x8f:
@@ -201,6 +218,7 @@ static int instruction_size(const uint8_t *code, int room, int *opcode_at)
 	if (form & M) {
 		if (at >= room)
 			return 0;
+		*modrm_at = at;
 		at += modrm_size(code + at, room - at);
 	}
 	at += (form & B ? 1 : 0) + (form & W ? 2 : 0) + (form & R ? 4 : 0);

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 from upstare.errors import UpstareError
+from upstare.release import ABI
 
 MAGIC = 0x31545055
-ABI = 6
 SCHEMES = ("trap", "flag")
 
 NEXT_RETURN = -1

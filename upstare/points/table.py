@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from upstare.driver.elf import RUNTIME_NAMES, SECTION_RUNTIME, SECTION_UPDATE, UNIT_NAMES
 from upstare.errors import UpstareError
-from upstare.model.description import Description, Function
 from upstare.points.code import Bodies, Body
 from upstare.points.elf import Elf, Symbol
 from upstare.points.layout import (
@@ -29,6 +29,9 @@ from upstare.points.layout import (
 from upstare.points.notes import SECTION, Note, parse_notes
 from upstare.points.prefix import with_prefix, write_prefixes
 from upstare.points.returns import Tracer, holds_note
+
+if TYPE_CHECKING:
+    from upstare.model.description import Description, Function
 
 __all__ = ["Problem", "Table", "build", "build_table", "read_table"]
 

@@ -147,10 +147,11 @@ static const uint8_t *sizes_of(struct text *t, const struct body *b)
 
 	if (!*sizes && (*sizes = calloc(b->size + 1, 1))) {
 		const uint8_t *code = t->file + b->offset;
-		int ignored, size;
+		int ignored, unused, size;
 		for (uint32_t at = 0; at < b->size; at += size) {
 			uint32_t room = b->size - at;
-			size = instruction_size(code + at, room < LENGTH_MAX ? (int)room : LENGTH_MAX, &ignored);
+			size = instruction_size(code + at, room < LENGTH_MAX ? (int)room : LENGTH_MAX, &ignored,
+						&unused);
 			if (!size)
 				break;
 			(*sizes)[at] = size;
@@ -234,10 +235,27 @@ static void want(struct text *t, const uint8_t *code, int size)
 		t->wanted[t->n_wanted++] = row;
 }
 
+/* The instruction with a displacement of four bytes set to 0: what it does, without where, is the same. Each link gives
+ * variables other places, and few instructions would be known from the last one. */
+static const uint8_t *anywhere(const uint8_t *code, int size, uint8_t *copy)
+{
+	int ignored, modrm_at, far;
+
+	instruction_size(code, size, &ignored, &modrm_at);
+	far = modrm_at ? far_displacement(code + modrm_at) : 0;
+	if (!far)
+		return code;
+	memcpy(copy, code, size);
+	memset(copy + modrm_at + far, 0, 4);
+	return copy;
+}
+
 /* What the plain instruction does: a copy, as the table moves when it grows. 0 if it is not known, but wanted from now
  * on. */
 static int effect_of(struct text *t, const uint8_t *code, int size, struct effect *effect)
 {
+	uint8_t copy[LENGTH_MAX];
+	code = anywhere(code, size, copy);
 	struct described *row = row_of(t, code, size);
 
 	if (!row || !row->size) {
@@ -625,7 +643,16 @@ EXPORT void behind_notes(struct text *t, struct place *places)
 /* For tests: the size of the instruction at the begin of these bytes, 0 if there is none. */
 EXPORT int size_of_instruction(const uint8_t *code, int room)
 {
-	int ignored;
+	int ignored, unused;
 
-	return instruction_size(code, room, &ignored);
+	return instruction_size(code, room, &ignored, &unused);
+}
+
+/* For tests: the instruction as its effect is known by, into `copy`. */
+EXPORT void take_place_away(const uint8_t *code, int size, uint8_t *copy)
+{
+	const uint8_t *found = anywhere(code, size, copy);
+
+	if (found != copy)
+		memcpy(copy, found, size);
 }
