@@ -10,6 +10,10 @@ import sys
 
 from upstare.errors import EXIT_DONE, EXIT_ERROR, UpstareError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
 COMMANDS = {
     "cc": "compile and link a program so that it can be updated while it runs",
     "inspect": "show what an updateable executable says of itself",
@@ -24,7 +28,10 @@ def main(argv: list[str] | None = None) -> int:
     """Run ``upstare`` with these arguments (default: the process's own) and return its exit code."""
     arguments = sys.argv[1:] if argv is None else argv
     try:
-        return _run(arguments)
+        code = _run(arguments)
+        if argv is None and arguments[:1] == ["cc"]:
+            _end(code)  # to give everything back in good order takes as long as to compile a small file
+        return code
     except UpstareError as error:
         _report(error, arguments)
         return error.exit_code
@@ -68,6 +75,15 @@ def _report(error: UpstareError, arguments: list[str]) -> None:
     print(f"upstare: error: {error}", file=sys.stderr)
     if error.hint:
         print(f"hint: {error.hint}", file=sys.stderr)
+
+
+def _end(code: int) -> NoReturn:
+    """The process ends without the interpreter's farewell."""
+    import os
+
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _silence_output() -> None:

@@ -28,7 +28,7 @@ from upstare.model.description import (
     UnitInfo,
     Variable,
 )
-from upstare.model.facts import ConstantFact, UnitSummary, VariableFact
+from upstare.model.facts import ConstantFact, Flow, UnitSummary, VariableFact
 from upstare.model.flows import Flows
 from upstare.model.program import Program, function_id, redirect_lists, relative_paths
 from upstare.model.unit import Options, Unit
@@ -102,11 +102,14 @@ def describe(units: Sequence[Unit], decided: Decided, options: Options) -> Descr
     result.sources = sources_digest(units, summaries, options)
     result.clones = options.clones
     _, _, calls_opaque = redirect_lists(include_directory().parent)
+    flows: list[list[Flow]] = []
     redirected = set(merged.redirects).difference(calls_opaque)
     for index, (unit, summary, made) in enumerate(zip(units, summaries, decided.facts, strict=True)):
         name = merged.names[index]
+        details = summary.details
+        flows.append(details.flows)
         result.units.append(UnitInfo(name, unit.path, list(unit.flags), list(unit.compiler), unit.digest))
-        for types in (summary.types, made.types):
+        for types in (details.types, made.types):
             for key, kind in types.items():
                 if key not in result.types or not result.types[key].complete:
                     result.types[key] = kind
@@ -134,20 +137,20 @@ def describe(units: Sequence[Unit], decided: Decided, options: Options) -> Descr
                 if loop.why and not loop.inner and options.placement == "default":
                     result.bounded_loops.append(Loop(identity, loop.file, loop.line, loop.why))
         symbols = _add_variables(result, index, summary, merged)
-        for use in summary.address_uses:
+        for use in details.address_uses:
             function, _, key = use.object.rpartition(":")
             symbol = symbols.get(use.object) or (f"{function_id(name, function)}:{key}" if function else None)
             if symbol is not None:
                 use.object = symbol
                 result.address_uses.append(use)
-        result.pointer_sources += summary.pointer_sources
+        result.pointer_sources += details.pointer_sources
     for (index, _), symbol, constant in merged.constants.named():
         home = merged.names[index] if constant.static else None
         result.constants.append(
             Constant(constant.name, home, constant.function, symbol, constant.span, constant.file, constant.line)
         )
-    flows = Flows(merged)
-    result.shared_records, result.messages = flows.shared_records(), flows.messages()
+    pointers = Flows(merged, flows)
+    result.shared_records, result.messages = pointers.shared_records(), pointers.messages()
     result.outside = sorted(options.outside & {
         *(f.name for f in result.functions if not f.static), *merged.external_variables, *merged.constants.external
     })  # fmt: skip

@@ -41,7 +41,7 @@ def flows_of(*texts: str) -> Flows:
         assert not parsed.errors
         units.append(unit)
         summaries.append(summarise(parsed, list(functions(parsed)), TypeTable(parsed.source)))
-    return Flows(Program(units, summaries, Options(), ["read"], []))
+    return Flows(Program(units, summaries, Options(), ["read"], []), [s.details.flows for s in summaries])
 
 
 def messages(*texts: str) -> set[tuple[str, str, int, str]]:

@@ -19,14 +19,14 @@ from upstare.frontend.tables import Cursor
 from upstare.frontend.types import TypeTable, is_array
 from upstare.frontend.unused import unused_functions
 from upstare.model.description import AddressUse, PointerSource
-from upstare.model.facts import CallFact, FunctionFact, LoopFact, UnitSummary, VariableFact
+from upstare.model.facts import CallFact, Details, FunctionFact, LoopFact, UnitSummary, VariableFact
 
 
 def summarise(parsed: Parsed, trees: list[FunctionTree], types: TypeTable) -> UnitSummary:
     """The facts of one unit."""
     source = parsed.source
     plain = source.flat(0, len(source.text)).encode("utf-8", "surrogateescape")
-    summary = UnitSummary(hashlib.sha256(plain).hexdigest())
+    summary, details = UnitSummary(hashlib.sha256(plain).hexdigest()), Details()
     values: set[str] = set()
     for cursor in parsed.top:
         if cursor.kind == CursorKind.FUNCTION_DECL:
@@ -41,7 +41,7 @@ def summarise(parsed: Parsed, trees: list[FunctionTree], types: TypeTable) -> Un
                     if node.kind == "ref" and node.target_kind == "function":
                         values.add(node.name)
                     elif node.kind == "ref" and node.target_kind == "global":
-                        _initialiser_use(parsed, summary, types, cursor, init, node)
+                        _initialiser_use(parsed, details, types, cursor, init, node)
     unused = unused_functions(parsed, trees, values)
     for tree in trees:
         _function(parsed, tree, summary, types, tree.name in unused)
@@ -60,12 +60,13 @@ def summarise(parsed: Parsed, trees: list[FunctionTree], types: TypeTable) -> Un
                         movable(tree, local.node),
                     )
                 )  # fmt: skip
-        _addresses(parsed, tree, summary, types)
-        _pointers(parsed, tree, summary, types)
+        _addresses(parsed, tree, details, types)
+        _pointers(parsed, tree, details, types)
     summary.constants, summary.fixed = constants(parsed, trees, unused, types)
-    summary.flows = flows(parsed, trees, types)
+    details.flows = flows(parsed, trees, types)
+    details.types = types.types
     summary.values = sorted(values)
-    summary.types = types.types
+    summary.pack(details)
     return summary
 
 
@@ -129,14 +130,14 @@ def body_digest(parsed: Parsed, tree: FunctionTree) -> str:
 
 
 def _initialiser_use(
-    parsed: Parsed, summary: UnitSummary, types: TypeTable, cursor: Cursor, init: Node, node: Node
+    parsed: Parsed, details: Details, types: TypeTable, cursor: Cursor, init: Node, node: Node
 ) -> None:
     file, line = parsed.source.locate(node.start)
     pointer = types.key(cursor.type, cursor.spelling) if init is node or init.kind == "unary" else "pointer"
-    summary.address_uses.append(AddressUse(node.name, file, line, "initialiser", cursor.spelling, pointer))
+    details.address_uses.append(AddressUse(node.name, file, line, "initialiser", cursor.spelling, pointer))
 
 
-def _addresses(parsed: Parsed, tree: FunctionTree, summary: UnitSummary, types: TypeTable) -> None:
+def _addresses(parsed: Parsed, tree: FunctionTree, details: Details, types: TypeTable) -> None:
     for node in tree.body.evaluated():
         if node.kind != "ref" or node.target_kind not in ("local", "global", "static"):
             continue
@@ -154,7 +155,7 @@ def _addresses(parsed: Parsed, tree: FunctionTree, summary: UnitSummary, types: 
             element = taken.type.get_canonical()
             pointer = types.key(element.element_type) + " *" if is_array(element) else types.key(element)
         file, line = parsed.source.locate(node.start)
-        summary.address_uses.append(AddressUse(name, file, line, how, where, pointer))
+        details.address_uses.append(AddressUse(name, file, line, how, where, pointer))
 
 
 def _destination(parsed: Parsed, tree: FunctionTree, node: Node) -> tuple[str, str]:
@@ -192,7 +193,7 @@ def _destination(parsed: Parsed, tree: FunctionTree, node: Node) -> tuple[str, s
     return "", ""
 
 
-def _pointers(parsed: Parsed, tree: FunctionTree, summary: UnitSummary, types: TypeTable) -> None:
+def _pointers(parsed: Parsed, tree: FunctionTree, details: Details, types: TypeTable) -> None:
     """Pointers to records that do not come from a pointer to the same record."""
     for node in tree.body.evaluated():
         for target, value in _conversions(tree, node):
@@ -212,7 +213,7 @@ def _pointers(parsed: Parsed, tree: FunctionTree, summary: UnitSummary, types: T
             if text in ("((void *)0)", "NULL", "(void *)0"):
                 continue
             file, line = parsed.source.locate(node.start)
-            summary.pointer_sources.append(PointerSource(types.key(record), file, line, text))
+            details.pointer_sources.append(PointerSource(types.key(record), file, line, text))
 
 
 def _filled(target: Any, value: Node) -> Any:

@@ -172,9 +172,9 @@ class Constants:
         objects = [self._meaning(unit, name) for name in content.objects]
         functions = [self._function(unit, name) for name in content.functions]
         text = [summary.text, *self._all_flags[unit]] if content.whole else []
-        kind = summary.types[fact.type]
+        kind = summary.kinds[fact.type]
         return _hash(
-            self._place(key), kind.hash, kind.align, kind.key, content.digest, objects, functions, text,
+            self._place(key), kind.hash, kind.align, fact.type, content.digest, objects, functions, text,
             self._flags[unit],
         )  # fmt: skip
 

@@ -205,6 +205,8 @@ class Loop:
 
 @dataclass
 class OpaqueCall:
+    """A call of a function that is not the program's own."""
+
     function: str  # id of the caller
     callee: str
     file: str
@@ -235,6 +237,8 @@ class UnitInfo:
 
 @dataclass
 class Description:
+    """Everything about one build."""
+
     format: int
     abi: int
     build: str  # 64 hex digits, equals upstare_image_info.build: of the sources and the machine code

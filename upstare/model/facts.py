@@ -5,7 +5,9 @@ Read by :mod:`upstare.frontend.summary`. Nothing here needs the front end: what 
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from upstare.model.description import AddressUse, PointerSource, Type
 
@@ -24,6 +26,8 @@ RECEIVED = {
 
 @dataclass
 class CallFact:
+    """A call in a function."""
+
     callee: str | None
     type: str  # function type of an indirect call
     doom: list[str]  # see Call.doom
@@ -34,6 +38,8 @@ class CallFact:
 
 @dataclass
 class LoopFact:
+    """A loop of a function."""
+
     file: str
     line: int
     why: str
@@ -42,6 +48,8 @@ class LoopFact:
 
 @dataclass
 class FunctionFact:
+    """A function that a unit defines."""
+
     name: str
     static: bool
     noreturn: bool
@@ -59,6 +67,8 @@ class FunctionFact:
 
 @dataclass
 class VariableFact:
+    """A variable with static storage, declared in a unit."""
+
     name: str
     key: str  # in its function, for static locals
     static: bool
@@ -122,7 +132,26 @@ class Flow:
 
 
 @dataclass
+class Details:
+    """What only the description of a program needs to know of a unit."""
+
+    address_uses: list[AddressUse] = field(default_factory=list)  # object: "name" or "function:key"
+    pointer_sources: list[PointerSource] = field(default_factory=list)
+    flows: list[Flow] = field(default_factory=list)
+    types: dict[str, Type] = field(default_factory=dict)
+
+
+class Kind(NamedTuple):
+    """What the model needs to know of the type of an object."""
+
+    hash: str
+    align: int
+
+
+@dataclass
 class UnitSummary:
+    """A unit. The greater part of it is unpacked when it is asked for: mostly only few units of a program are new."""
+
     text: str = ""  # SHA-256 of the text without line markers
     functions: list[FunctionFact] = field(default_factory=list)
     variables: list[VariableFact] = field(default_factory=list)
@@ -131,8 +160,18 @@ class UnitSummary:
     values: list[str] = field(default_factory=list)  # functions whose address is used
     aliases: dict[str, str] = field(default_factory=dict)  # other names of functions
     weak: list[str] = field(default_factory=list)  # functions that a definition in another unit may replace
-    address_uses: list[AddressUse] = field(default_factory=list)  # object: "name" or "function:key"
-    pointer_sources: list[PointerSource] = field(default_factory=list)
-    flows: list[Flow] = field(default_factory=list)
-    types: dict[str, Type] = field(default_factory=dict)
-    errors: list[str] = field(default_factory=list)
+    kinds: dict[str, Kind] = field(default_factory=dict)  # of variables and constants, by the type's key
+    packed: bytes = b""
+
+    @property
+    def details(self) -> Details:
+        """The rest, unpacked: each time anew."""
+        details: Details = pickle.loads(self.packed)
+        return details
+
+    def pack(self, details: Details) -> None:
+        """Take in the rest."""
+        self.packed = pickle.dumps(details)
+        objects: list[VariableFact | ConstantFact] = [*self.variables, *self.constants]
+        kinds = {fact.type: details.types[fact.type] for fact in objects}
+        self.kinds = {key: Kind(kind.hash, kind.align) for key, kind in kinds.items()}

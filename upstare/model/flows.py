@@ -8,11 +8,11 @@ nothing, and that is filled byte by byte, is not seen.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from upstare.model.description import Message, SharedRecord
-from upstare.model.facts import RECEIVED, SENT
+from upstare.model.facts import RECEIVED, SENT, Flow
 from upstare.model.program import Program
 
 _VECTOR = "f:struct iovec.iov_base"  # writev, readv, sendmsg, recvmsg: it may be either
@@ -28,17 +28,17 @@ class _Edge(NamedTuple):
 
 
 class Flows:
-    """The flows of all units together."""
+    """The flows of all units together; ``flows`` are by unit."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, flows: Sequence[Sequence[Flow]]) -> None:
         self._program = program
         self._static = [{v.name for v in s.variables if v.static and v.function is None} for s in program.summaries]
         self._out: dict[End, list[_Edge]] = defaultdict(list)
         self._in: dict[End, list[_Edge]] = defaultdict(list)
-        for unit, summary in enumerate(program.summaries):
-            names = {name for flow in summary.flows for name in (flow.source, flow.target)}
+        for unit, own in enumerate(flows):
+            names = {name for flow in own for name in (flow.source, flow.target)}
             ends = {name: self._end(unit, name) for name in names}
-            for flow in summary.flows:
+            for flow in own:
                 source, target = ends[flow.source], ends[flow.target]
                 self._out[source].append(_Edge(target, flow.file, flow.line))
                 self._in[target].append(_Edge(source, flow.file, flow.line))

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from transforms.decisions import Decisions, VariableDecision
+from upstare.driver.cache import Cache
 from upstare.model.components import components
 from upstare.model.constants import Constants
 from upstare.model.facts import CallFact, FunctionFact, UnitSummary, VariableFact
@@ -145,14 +147,16 @@ class Program:
         for key in self.instrumented:
             last = (c for c in self._functions[key].calls if self.is_tail(key[0], c))
             graph[key] = {t for c in last for t in self._targets(key[0], c)} & self.instrumented
-        direct = (self.resolve(key[0], c.callee) for key, f in self._functions.items() for c in f.calls if c.callee)
-        calls = Counter(callee for callee in direct if callee is not None)
+        calls: Counter[tuple[int, str]] = Counter()
         chosen: set[tuple[int, str]] = set()
         while True:
             rest = {key: targets - chosen for key, targets in graph.items() if key not in chosen}
             cycles = [c for c in components(rest) if len(c) > 1 or c[0] in rest[c[0]]]
             if not cycles:
                 return chosen
+            if not calls:
+                found = (self.resolve(k[0], c.callee) for k, f in self._functions.items() for c in f.calls if c.callee)
+                calls.update(callee for callee in found if callee is not None)
             # Of each cycle the function that most of its calls lead to; of several, that which the fewest others call.
             for cycle in cycles:
                 members = set(cycle)
@@ -242,12 +246,12 @@ class Program:
                     continue
                 known = self.external_variables.get(fact.name)
                 if known is None or (fact.initial and not known[1].initial) or fact.size > known[1].size:
-                    kind = summary.types[fact.type].hash
+                    kind = summary.kinds[fact.type].hash
                     self.external_variables[fact.name] = (f"up${kind}${fact.name}", fact, index)
 
     def static_symbol(self, unit: int, fact: VariableFact) -> str:
         """The assembler name of a static variable."""
-        kind = self.summaries[unit].types[fact.type].hash
+        kind = self.summaries[unit].kinds[fact.type].hash
         place = _short(self.names[unit])
         if fact.function is None:
             return f"up${kind}${place}${fact.name}"
@@ -359,7 +363,14 @@ def _short(path: str) -> str:
 @functools.cache
 def redirect_lists(runtime: Path) -> tuple[list[str], list[str], list[str]]:
     """(blocking, plain, opaque) out of the runtime's redirects.toml."""
-    import tomllib
+    text = (runtime / "redirects.toml").read_bytes()
+    cache, key = Cache(), hashlib.sha256(b"redirects\0" + text).hexdigest()
+    found = cache.read(key)
+    if found is None:
+        import tomllib
 
-    data = tomllib.loads((runtime / "redirects.toml").read_text())
-    return list(data["blocking"]), list(data["plain"]), list(data["opaque"])
+        data = tomllib.loads(text.decode())
+        found = json.dumps([data["blocking"], data["plain"], data["opaque"]]).encode()
+        cache.put(key, found)
+    blocking, plain, opaque = json.loads(found)
+    return blocking, plain, opaque
