@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from upstare.driver import process
 from upstare.driver.elf import UNIT_NAMES
-from upstare.driver.runtime import include_directory
 from upstare.kept import Kept
 from upstare.points.keep import References, keep_source
 from upstare.release import ABI
@@ -139,22 +137,35 @@ def _no_report(stage: str, done: int, total: int) -> None:
     pass
 
 
+def image_source(build: str, program: str, version: str, options: Options) -> str:
+    """Assembly of ``struct upstare_image_info`` of c_runtime/include/upstare_abi.h: what the image is."""
+
+    def data(label: str, content: bytes) -> str:
+        return f"{label}: .byte {', '.join(map(str, content))}"
+
+    return "\n".join([
+        '\t.section .rodata.upstare_image,"a",@progbits',
+        *(data(label, os.fsencode(text) + b"\0") for label, text in ((".Lprogram", program), (".Lversion", version))),
+        '\t.section .data.rel.ro.upstare_image,"aw",@progbits',
+        "\t.globl upstare_image_self", "\t.hidden upstare_image_self", "\t.type upstare_image_self, @object",
+        "\t.size upstare_image_self, 64", "\t.balign 8",
+        "upstare_image_self:", f"\t.long {ABI}, {int(options.scheme != 'trap')}",
+        data(".Lbuild", bytes.fromhex(build)),
+        "\t.quad .Lprogram, .Lversion", f"\t.long {int(not options.clones)}, 0",
+        '\t.section .note.GNU-stack,"",@progbits', "",
+    ])  # fmt: skip
+
+
 class _ImageObject:
-    """The object that says what the image is (``upstare_image_self``), on its way."""
+    """The object that says what the image is (``upstare_image_self``), on its way. The compiler proper takes longer."""
 
     def __init__(self, unit: Unit, build: str, program: str, version: str, work: Path, options: Options) -> None:
-        source, self._target = work / "upstare_image.c", work / "upstare_image.o"
-        digest = ",".join(f"0x{b:02x}" for b in bytes.fromhex(build))
-        scheme, apart = 0 if options.scheme == "trap" else 1, int(not options.clones)
-        source.write_text(
-            '#include "upstare_abi.h"\n__attribute__((visibility("hidden")))\n'
-            "const struct upstare_image_info upstare_image_self = {\n"
-            f"  {ABI}, {scheme}, {{{digest}}}, {json.dumps(program)}, {json.dumps(version)}, {apart} }};\n"
-        )
-        words = ["-O2", "-fPIC", "-w", f"-I{include_directory()}", "-c", str(source), "-o", str(self._target)]
-        self._compiler = process.start([*unit.compiler, *words], capture=True, capture_errors=True)
+        source, self._target = work / "upstare_image.s", work / "upstare_image.o"
+        source.write_text(image_source(build, program, version, options))
+        words = [*unit.compiler, "-c", str(source), "-o", str(self._target)]
+        self._compiler = process.start(words, capture=True, capture_errors=True)
 
     def path(self) -> Path:
         """Where it is, when it is there."""
-        process.finish(self._compiler, self._compiler.wait_or_end(), "compile the image's own object")
+        process.finish(self._compiler, self._compiler.wait_or_end(), "assemble the image's own object")
         return self._target

@@ -231,7 +231,7 @@ def _compile(unit: Unit, source: Path, target: Path, decisions: Decisions) -> No
         command += ask(unit.compiler).room_for_arguments
     if decisions.shared:
         command += ["-fPIC", "-fno-semantic-interposition", "-fvisibility=default"]
-    command += ["-x", "cpp-output", "-c", str(source), "-o", str(target)]
+    command += ["-pipe", "-x", "cpp-output", "-c", str(source), "-o", str(target)]
     compiler = process.start(command, capture_errors=True)
     code = compiler.wait_or_end()
     assert compiler.errors is not None

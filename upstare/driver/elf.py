@@ -311,16 +311,17 @@ def seal(path: Path, digest: str) -> str:
 def withhold_segment(path: Path, sections: Iterable[str]) -> None:
     """A segment that holds nothing but these sections is mapped like data that are only read: it is no text, and takes
     no memory until the program makes it text."""
-    data = bytearray(path.read_bytes())
-    header = _HEADER.unpack_from(data)
-    loaded = [s for s in read(path).sections if s.flags & SHF_ALLOC and s.type != SHT_NOBITS]
+    file = read(path)
+    header = _HEADER.unpack_from(file.data)
+    loaded = [s for s in file.sections if s.flags & SHF_ALLOC and s.type != SHT_NOBITS]
     for number in range(header[10]):
         at = header[5] + number * _SEGMENT.size
-        kind, flags, offset, *addresses, filesz, memsz, align = _SEGMENT.unpack_from(data, at)
+        kind, flags, offset, *addresses, filesz, memsz, align = _SEGMENT.unpack_from(file.data, at)
         inside = {s.name for s in loaded if offset <= s.offset < offset + filesz}
         if kind == PT_LOAD and inside and inside <= set(sections):
-            _SEGMENT.pack_into(data, at, kind, PF_R, offset, *addresses, filesz, memsz, align)
-            path.write_bytes(data)
+            with path.open("r+b") as changed:
+                changed.seek(at)
+                changed.write(_SEGMENT.pack(kind, PF_R, offset, *addresses, filesz, memsz, align))
 
 
 def share(path: Path) -> None:
@@ -397,20 +398,22 @@ def code_digest(file: Elf) -> str:
 def _change_symbols(path: Path, table: str, change: Callable[[str, bytearray], None]) -> None:
     """``change`` is shown the name and the entry of every symbol in a table that other files see."""
     file = read(path)
-    data = bytearray(file.data)
+    data = file.data
     for section in file.sections:
         if section.name != table:
             continue
         names = file.sections[section.link].offset
+        rows = bytearray()
         for at in range(section.offset, section.offset + section.size, _SYMBOL.size):
-            entry = data[at : at + _SYMBOL.size]
+            entry = bytearray(data[at : at + _SYMBOL.size])
             name, info, *_ = _SYMBOL.unpack(entry)
             if info >> 4 != STB_LOCAL:
                 end = data.index(b"\0", names + name)
                 change(data[names + name : end].decode(errors="surrogateescape"), entry)
-                data[at : at + _SYMBOL.size] = entry
-    if data != file.data:
-        path.write_bytes(data)
+            rows += entry
+        with path.open("r+b") as changed:
+            changed.seek(section.offset)
+            changed.write(rows)
 
 
 def add_sections(path: Path, sections: Mapping[str, bytes], remove: Iterable[str] = ()) -> None:

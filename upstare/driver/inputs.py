@@ -74,8 +74,10 @@ def opaque_parts(files: Iterable[Input], result: elf.Elf) -> list[Part]:
     found = []
     for file in files:
         for part in file.parts:
+            if part.units:
+                continue
             defined = {s.name for s in part.symbols() if s.defined}
-            if not part.units and (file.kind == "object" or stripped or (defined and defined <= names)):
+            if file.kind == "object" or stripped or (defined and defined <= names):
                 found.append(part)
     return found
 

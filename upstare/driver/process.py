@@ -162,11 +162,16 @@ class Scratch:
         return self.path
 
     def __exit__(self, *_: object) -> None:
-        import shutil
-
         if os.environ.get("UPSTARE_KEEP"):
             return
-        shutil.rmtree(self.path, ignore_errors=True)
+        try:
+            for entry in os.scandir(self.path):
+                os.unlink(entry.path)
+            os.rmdir(self.path)
+        except OSError:  # there are directories in it
+            import shutil
+
+            shutil.rmtree(self.path, ignore_errors=True)
 
 
 def remove(path: str | Path) -> None:
