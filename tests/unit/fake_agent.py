@@ -141,7 +141,11 @@ def serve(nonce: int) -> None:
     if script.get("impostor"):
         os.wait()
     connection = socket.socket(socket.AF_UNIX)
-    connection.connect(address)
+    try:
+        connection.connect(address)
+    except ConnectionRefusedError:  # the signal was for the program that was here before: it stays pending over exec
+        say("nobody is there")
+        return
     hello = {
         "hello": 5,
         "abi": 6,
