@@ -43,9 +43,11 @@ def counting(reports: Path) -> list[str | Path]:
     return _counted([], reports / "%p")
 
 
-def counted(reports: Path) -> int:
-    """Instructions retired in user code by all processes that left a report."""
-    return sum(_total(report) for report in reports.iterdir())
+def counted(reports: Path) -> int | None:
+    """Instructions retired in user code by all processes that left a report; None if one was killed at that."""
+    found = [_summary(report) for report in reports.iterdir()]
+    known = [count for count in found if count is not None]
+    return sum(known) if len(known) == len(found) else None
 
 
 def _counted(command: Sequence[str | Path], report: Path) -> list[str | Path]:
@@ -57,9 +59,14 @@ def _counted(command: Sequence[str | Path], report: Path) -> list[str | Path]:
 
 
 def _total(report: Path) -> int:
-    found = re.search(r"^summary: (\d+)", report.read_text(errors="replace"), re.MULTILINE)
+    found = _summary(report)
     assert found is not None, f"{report} has no summary: the program did not end as it should"
-    return int(found.group(1))
+    return found
+
+
+def _summary(report: Path) -> int | None:
+    found = re.search(r"^summary: (\d+)", report.read_text(errors="replace"), re.MULTILINE)
+    return int(found.group(1)) if found is not None else None
 
 
 def seconds(command: Sequence[str | Path]) -> tuple[float, float]:

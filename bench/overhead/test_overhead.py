@@ -43,6 +43,7 @@ from tests.support.vsftpd import Session, running_vsftpd
 
 SCRIPTS = sorted((HERE / "lua").glob("*.lua"))
 CONNECTIONS = 4
+COUNTS = 5  # of the instructions of a server
 NOBODY = 65534
 
 
@@ -189,6 +190,18 @@ def _redis(port: int) -> list[str]:
     return ["--port", str(port), "--save", "", "--appendonly", "no", "--bind", "127.0.0.1"]
 
 
+def _least(executables: dict[str, Path], served: Callable[[Path], int | None]) -> dict[str, float]:
+    """The fewest instructions of several runs, in turns: how many calls it takes to receive something is the network's
+    affair, and makes a sixth of what vsftpd does."""
+    counts: dict[str, list[int]] = {kind: [] for kind in executables}
+    for _ in range(COUNTS):
+        for kind, exe in executables.items():
+            count = served(exe)
+            if count is not None:
+                counts[kind].append(count)
+    return {kind: min(found) for kind, found in counts.items()}
+
+
 SERVERS = [
     pytest.param(KVSERVER_RECIPE, _kvserver, id="kvserver"),
     pytest.param(MEMCACHED, _memcached, id="memcached"),
@@ -213,13 +226,13 @@ def test_server(
     executables = built(recipe)
     row["text"] = {kind: measure.loaded_text(exe) for kind, exe in executables.items()}
     row["own_text"] = {kind: measure.own_text(exe) for kind, exe in executables.items()}
-    row["instructions"] = {}
-    for kind, exe in executables.items():
+
+    def served(exe: Path) -> int:
         port = free_port()
         load: list[str | Path] = [loader, recipe.name, str(port), "1", "2000" if quick else "10000"]
-        row["instructions"][kind] = measure.server_instructions(
-            [exe, *arguments(port)], port, load, tmp_path / "report"
-        )
+        return measure.server_instructions([exe, *arguments(port)], port, load, tmp_path / "report")
+
+    row["instructions"] = _least(executables, served)
     each = 500 if quick else 5000
     with ExitStack() as stack:
         servers = {}
@@ -259,8 +272,8 @@ def test_vsftpd(
     executables = built(VSFTPD)
     row["text"] = {kind: measure.loaded_text(exe) for kind, exe in executables.items()}
     row["own_text"] = {kind: measure.own_text(exe) for kind, exe in executables.items()}
-    row["instructions"] = {}
-    for kind, exe in executables.items():
+
+    def served(exe: Path) -> int | None:
         with tempfile.TemporaryDirectory() as reports:
             os.chmod(reports, 0o777)
             under = measure.counting(Path(reports))
@@ -268,7 +281,9 @@ def test_vsftpd(
                 _transfers(port, 2, 2_000_000)
                 program.child.terminate()
                 program.wait(60.0)
-            row["instructions"][kind] = measure.counted(Path(reports))
+            return measure.counted(Path(reports))
+
+    row["instructions"] = _least(executables, served)
     times: dict[str, list[float]] = {kind: [] for kind in executables}
     with ExitStack() as stack:
         servers = {k: stack.enter_context(running_vsftpd(e, settings, user=user)) for k, e in executables.items()}

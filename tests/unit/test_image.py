@@ -31,8 +31,8 @@ def test_image_source(options: Options, compiler: str, tmp_path: Path) -> None:
     build, program, version = bytes(range(200, 232)).hex(), 'a "program" \\ é\n', "1.0 \udcff %s"
     (tmp_path / "image.s").write_text(image_source(build, program, version, options))
     (tmp_path / "main.c").write_text(READER)
-    files = [tmp_path / "main.c", tmp_path / "image.s", "-o", tmp_path / "read"]
-    subprocess.run([compiler, "-Werror", f"-I{include_directory()}", *files], check=True)
+    command = [compiler, "-Werror", f"-I{include_directory()}", "main.c", "image.s", "-o", "read"]
+    subprocess.run(command, check=True, cwd=tmp_path)
     done = subprocess.run([tmp_path / "read"], capture_output=True, check=True)
     scheme, apart = int(options.scheme == "flag"), int(not options.clones)
     expected = f"{ABI} {scheme} {apart}|{program}|{version}|{build}"
