@@ -43,11 +43,12 @@ def counting(reports: Path) -> list[str | Path]:
     return _counted([], reports / "%p")
 
 
-def counted(reports: Path) -> int | None:
-    """Instructions retired in user code by all processes that left a report; None if one was killed at that."""
+def counted(reports: Path) -> tuple[int, int]:
+    """How many processes left a whole report (who is killed leaves none), and the instructions that they retired in
+    user code."""
     found = [_summary(report) for report in reports.iterdir()]
     known = [count for count in found if count is not None]
-    return sum(known) if len(known) == len(found) else None
+    return len(known), sum(known)
 
 
 def _counted(command: Sequence[str | Path], report: Path) -> list[str | Path]:
