@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -216,11 +218,13 @@ def prepare_units(
         everything = None
         if _count_pinned(summaries) == pins:  # otherwise the build decides in another order, and perhaps differently
             everything = Beside(partial(_keep, work, options, summaries))
-        for number, decisions in chosen.items():
-            if work.known_object(number, decisions.key()) is None:
-                work.object(number, decisions)
-        if everything is not None:
-            everything.result()
+        try:
+            for number, decisions in chosen.items():
+                if work.known_object(number, decisions.key()) is None:
+                    work.object(number, decisions)
+        finally:
+            if everything is not None:
+                everything.end()
 
 
 def _count_pinned(summaries: Sequence[UnitSummary]) -> int:
@@ -229,7 +233,8 @@ def _count_pinned(summaries: Sequence[UnitSummary]) -> int:
 
 def _keep(work: UnitWork, options: Options, summaries: list[UnitSummary]) -> None:
     """What :func:`build_image` will decide is kept."""
-    os.nice(19)  # there is time until the compiler has ended
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no half of it is left
+    os.nice(19)  # there is time until the compiler has ended, and no longer
     with Team(work, 1) as team:
         decided = decide(work, options, summaries, team)
     Kept(work.cache, work.units, options).keep(decided.keys, describe(work.units, decided, options))

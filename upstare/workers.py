@@ -134,6 +134,13 @@ class Beside(Generic[Reply]):
             os.close(answers)
             self._worker = _Worker(pid, -1, replies)
 
+    def end(self) -> None:
+        """Nobody waits for it any more: if it is not over it is ended. In the place of :meth:`result`."""
+        if self._worker is not None:
+            os.kill(self._worker.pid, signal.SIGTERM)
+            os.close(self._worker.replies)
+            os.waitpid(self._worker.pid, 0)
+
     def result(self) -> Reply:
         """What it returned, or raised. May be asked once."""
         if self._worker is None:

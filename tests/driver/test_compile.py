@@ -230,4 +230,12 @@ def test_digests_depend_on_text_and_flags(place: Place) -> None:
     assert embed.make_unit("a.c", ("-O1", "-w"), ["cc"], b"int x;").digest != one.digest
     assert embed.make_unit("a.c", flags, ["gcc"], b"int x;").digest != one.digest
     assert embed.make_unit("a.c", flags, ["cc"], b"int y;").digest != one.digest
-    assert embed.decode(embed.encode("a.c", flags, ["cc"], b"int x;"), "test") == [one]
+    [read] = embed.decode(embed.encode("a.c", flags, ["cc"], b"int x;"), "test")
+    known = ("path", "text", "flags", "compiler", "digest")
+    assert [getattr(read, name) for name in known] == [getattr(one, name) for name in known]
+
+
+def test_a_header_of_any_length() -> None:
+    flags = tuple(f"-DTHIS_IS_OPTION_{number}" for number in range(1000))
+    [read] = embed.decode(embed.encode("a.c", flags, ["cc"], b"int x;"), "test")
+    assert (read.flags, read.text) == (flags, b"int x;")

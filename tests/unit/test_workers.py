@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import time
+from functools import partial
 
 import pytest
 
@@ -46,3 +48,16 @@ def test_an_end_before_the_answer_is_an_error(processors: int) -> None:
         pytest.skip("it is no process of its own")
     with pytest.raises(UpstareError, match="ended before its work was done"):
         Beside(lambda: os.kill(os.getpid(), signal.SIGKILL)).result()
+
+
+def test_what_nobody_waits_for_is_ended(processors: int) -> None:
+    begin = time.monotonic()
+    for seconds in (60, 0):
+        beside = Beside(partial(time.sleep, seconds))
+        if processors > 1 and seconds == 0:
+            time.sleep(0.2)  # it is over
+        beside.end()
+        if beside._worker is not None:
+            with pytest.raises(ChildProcessError):
+                os.waitpid(beside._worker.pid, os.WNOHANG)
+    assert time.monotonic() - begin < 10

@@ -70,8 +70,10 @@ class Cache:
             else:
                 temporary.write_bytes(content)
             temporary.replace(path)
-        except OSError as error:
+        except BaseException as error:  # an end from outside, too
             temporary.unlink(missing_ok=True)
+            if not isinstance(error, OSError):
+                raise
             raise UpstareError(f"cannot write to the cache {self.directory}: {error.strerror}") from error
         return path
 

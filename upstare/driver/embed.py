@@ -122,27 +122,15 @@ def opaque_record() -> bytes:
 
 
 def decode(data: bytes, name: str) -> list[Unit]:
-    """The units of a section, in their order; ``name`` is the file that it comes from.
+    """The units of a section, in their order; ``name`` is the file that it comes from. Their texts are unpacked when
+    they are asked for.
 
     Raises:
-        UpstareError: the records are damaged.
+        UpstareError: the records are damaged; that a text is, is found out when it is unpacked.
     """
-    from upstare.model.unit import Unit
+    from upstare.driver.record import RecordedUnit
 
-    units: list[Unit] = []
-    for digest, payload in _records(data, name):
-        try:
-            content = zlib.decompress(payload)
-            (length,) = struct.unpack_from("<I", content)
-            path, count, *words = [os.fsdecode(s) for s in content[4 : 4 + length].split(b"\0")[:-1]]
-            flags, compiler = tuple(words[: int(count)]), tuple(words[int(count) :])
-        except (zlib.error, struct.error, ValueError) as error:
-            raise UpstareError(f"the units in {name} are damaged: {error}") from error
-        text = content[4 + length :]
-        if _digest(flags, compiler, text) != digest:
-            raise UpstareError(f"the units in {name} are damaged: the text of {path} is not what was compiled")
-        units.append(Unit(path=path, text=text, flags=flags, compiler=compiler, digest=digest.hex()))
-    return units
+    return [RecordedUnit(payload, digest.hex(), name) for digest, payload in _records(data, name)]
 
 
 def digests(data: bytes, name: str) -> list[str]:

@@ -35,8 +35,8 @@ def remember(units: Sequence[Unit], options: Options, description: Description, 
     """The program at ``output`` was linked of these units: each of them leads to all. If it cannot be noted nothing is
     lost but time."""
     import pickle
-    from dataclasses import replace
 
+    from upstare.model.unit import Unit
     from upstare.release import release_digest
 
     program = sha256(b"program\0" + os.fsencode(os.path.abspath(output))).hexdigest()
@@ -44,7 +44,8 @@ def remember(units: Sequence[Unit], options: Options, description: Description, 
     for function in description.functions:
         if function.pinned is not None:
             pinned[function.unit][function.name] = function.pinned
-    program_of = [replace(unit, text=b"") for unit in units], options, list(pinned.values())
+    without_text = [Unit(u.path, b"", u.flags, u.compiler, u.digest) for u in units]
+    program_of = without_text, options, list(pinned.values())
     notes = {program: release_digest().encode() + pickle.dumps(program_of)}
     notes |= {_key(u.path, u.flags, u.compiler): f"{program} {u.digest}".encode() for u in units}
     try:
