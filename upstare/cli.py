@@ -81,8 +81,9 @@ def _end(code: int) -> NoReturn:
     """The process ends without the interpreter's farewell."""
     import os
 
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # who started us may have closed it
+            stream.flush()
     os._exit(code)
 
 

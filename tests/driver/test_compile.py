@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
+
 import pytest
 
 from tests.driver.place import Place
@@ -33,6 +36,12 @@ def test_what_makes_no_object_is_the_compilers(place: Place, arguments: list[str
     assert ours.stdout == theirs.stdout
     assert ours.stderr == theirs.stderr
     assert ours.returncode == theirs.returncode
+
+
+def test_without_standard_output_and_error(place: Place) -> None:
+    command = shlex.join([sys.executable, "-m", "upstare", "cc", "-c", "greet.c"])
+    assert place.run(["sh", "-c", f"exec {command} >&- 2>&-"]).returncode == 0
+    assert len(place.units("greet.o")) == 1
 
 
 def test_standard_input_is_passed_on(place: Place) -> None:
