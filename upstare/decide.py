@@ -50,11 +50,16 @@ class Decided:
     facts: list[UnitFacts]
 
 
-def decide(unit_work: UnitWork, options: Options, summaries: list[UnitSummary], team: Team) -> Decided:
-    """Decide on the units of a program, and transform those that were not with these decisions."""
+def decide(
+    unit_work: UnitWork, options: Options, summaries: list[UnitSummary], team: Team, merged: Program | None = None
+) -> Decided:
+    """Decide on the units of a program, and transform those that were not with these decisions.
+
+    ``merged``: the summaries, if they have been merged.
+    """
     numbers = range(len(unit_work.units))
     while True:
-        merged = _merge(unit_work.units, summaries, options)
+        merged = merged or _merge(unit_work.units, summaries, options)
         decisions = [_decisions(merged, i) for i in numbers]
         keys = [d.key() for d in decisions]
         facts = [unit_work.known_facts(i, keys[i]) for i in numbers]
@@ -62,6 +67,7 @@ def decide(unit_work: UnitWork, options: Options, summaries: list[UnitSummary], 
         built = team.complete(facts, transform)
         if not _pin_more(summaries, [made.pinned for made in built]):
             return Decided(summaries, merged, decisions, keys, built)
+        merged = None
 
 
 def _merge(units: Sequence[Unit], summaries: Sequence[UnitSummary], options: Options) -> Program:
@@ -212,12 +218,12 @@ def prepare_units(
                 outside |= _external_names(summaries[number]) - old
         options = replace(options, outside=frozenset(outside))
         pins = _count_pinned(summaries)
-        chosen = _decide_some(work, options, summaries, changed)
+        merged, chosen = _decide_some(work, options, summaries, changed)
         if _pin_more(summaries, [{} if number in changed else names for number, names in enumerate(pinned)]):
-            chosen = _decide_some(work, options, summaries, changed)
+            merged, chosen = _decide_some(work, options, summaries, changed)
         everything = None
         if _count_pinned(summaries) == pins:  # otherwise the build decides in another order, and perhaps differently
-            everything = Beside(partial(_keep, work, options, summaries))
+            everything = Beside(partial(_keep, work, options, summaries, merged))
         try:
             for number, decisions in chosen.items():
                 if work.known_object(number, decisions.key()) is None:
@@ -231,19 +237,19 @@ def _count_pinned(summaries: Sequence[UnitSummary]) -> int:
     return sum(fact.pinned is not None for summary in summaries for fact in summary.functions)
 
 
-def _keep(work: UnitWork, options: Options, summaries: list[UnitSummary]) -> None:
+def _keep(work: UnitWork, options: Options, summaries: list[UnitSummary], merged: Program) -> None:
     """What :func:`build_image` will decide is kept."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no half of it is left
     os.nice(19)  # there is time until the compiler has ended, and no longer
     with Team(work, 1) as team:
-        decided = decide(work, options, summaries, team)
+        decided = decide(work, options, summaries, team, merged)
     Kept(work.cache, work.units, options).keep(decided.keys, describe(work.units, decided, options))
 
 
 def _decide_some(
     work: UnitWork, options: Options, summaries: list[UnitSummary], numbers: Collection[int]
-) -> dict[int, Decisions]:
-    """The decisions on these units, which are transformed with them."""
+) -> tuple[Program, dict[int, Decisions]]:
+    """The summaries merged, and the decisions on these units, which are transformed with them."""
     while True:
         merged = _merge(work.units, summaries, options)
         chosen = {number: _decisions(merged, number) for number in numbers}
@@ -251,7 +257,7 @@ def _decide_some(
         for number, decisions in chosen.items():
             found[number] = (work.known_facts(number, decisions.key()) or work.facts(number, decisions)).pinned
         if not _pin_more(summaries, found):
-            return chosen
+            return merged, chosen
 
 
 def _external_names(summary: UnitSummary) -> set[str]:
