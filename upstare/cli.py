@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         code = _run(arguments)
         if argv is None and arguments[:1] == ["cc"]:
-            _end(code)  # to give everything back in good order takes as long as to compile a small file
+            _end(code)  # to give everything back would take 8 ms of a link's 230
         return code
     except UpstareError as error:
         _report(error, arguments)

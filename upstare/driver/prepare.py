@@ -2,8 +2,9 @@
 
 A link notes which units a program is made of. When one of these is compiled again, with another text, a process beside
 the compiler summarises and transforms it, and compiles it the second time, as if nothing else in the program had
-changed. The results go to the cache, where the link looks for them under everything that they depend on: a wrong guess
-costs time, and nothing else. Where nothing was linked yet there is nothing to guess from, and nothing is done.
+changed; meanwhile it decides on the whole program. The results go to the cache, where the link looks for them under
+everything that they depend on: a wrong guess costs time, and nothing else. Where nothing was linked yet there is
+nothing to guess from, and nothing is done.
 
 Like the compiler driver this module imports nothing that is slow before there is work.
 """
