@@ -29,9 +29,11 @@ from upstare.model.description import (
     OpaqueCall,
     UnitInfo,
     Variable,
+    pack_body,
 )
 from upstare.model.facts import ConstantFact, Flow, UnitSummary, VariableFact
 from upstare.model.flows import Flows
+from upstare.model.outline import outline
 from upstare.model.program import Program, function_id, redirect_lists, relative_paths
 from upstare.model.unit import Options, Unit
 from upstare.release import ABI, release_digest
@@ -243,7 +245,8 @@ def _keep(work: UnitWork, options: Options, summaries: list[UnitSummary], merged
     os.nice(19)  # there is time until the compiler has ended, and no longer
     with Team(work, 1) as team:
         decided = decide(work, options, summaries, team, merged)
-    Kept(work.cache, work.units, options).keep(decided.keys, describe(work.units, decided, options))
+    description = describe(work.units, decided, options)
+    Kept(work.cache, work.units, options).keep(decided.keys, outline(description), pack_body(description))
 
 
 def _decide_some(

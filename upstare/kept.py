@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import struct
 from collections.abc import Sequence
 from dataclasses import astuple
 from typing import TYPE_CHECKING
@@ -18,12 +19,17 @@ from upstare.release import release_digest
 
 if TYPE_CHECKING:
     from upstare.driver.cache import Cache
-    from upstare.model.description import Description
+    from upstare.model.outline import Outline
     from upstare.model.unit import Options, Unit
+
+
+_LENGTHS = struct.Struct("<3Q")
 
 
 class Kept:
     """The place of one program.
+
+    ``body``: the body of its description (:func:`~upstare.model.description.pack_body`), when :meth:`keys` found it.
 
     Args:
         cache: where it is.
@@ -40,29 +46,29 @@ class Kept:
         self._key = _digest(
             release_digest(), self._place, [u.digest for u in units], sorted(outside), compilers, redirects
         ).encode()
-        self._description = b""
+        self._outline = self.body = b""
 
     def keys(self) -> tuple[str, list[str]] | None:
         """The digest of the sources, and of each unit the key of what was decided on it; None if that is not known."""
         found = self._cache.read(self._place) or b""
         if not found.startswith(self._key):
             return None
-        length = len(self._key)
-        size = int.from_bytes(found[length : length + 8], "little")
-        self._description = found[length + 8 + size :]
-        known: tuple[str, list[str]] = pickle.loads(found[length + 8 : length + 8 + size])
+        at = len(self._key)
+        lengths = _LENGTHS.unpack_from(found, at)
+        at += _LENGTHS.size
+        first, self._outline, self.body = (found[at + sum(lengths[:n]) :][: lengths[n]] for n in range(3))
+        known: tuple[str, list[str]] = pickle.loads(first)
         return known
 
-    def description(self) -> Description:
-        """The description that belongs to the :meth:`keys` that were found."""
-        result: Description = pickle.loads(self._description)
+    def outline(self) -> Outline:
+        """The outline of the description that belongs to the :meth:`keys` that were found."""
+        result: Outline = pickle.loads(self._outline)
         return result
 
-    def keep(self, keys: list[str], description: Description) -> None:
+    def keep(self, keys: list[str], outline: Outline, body: bytes) -> None:
         """This is found from now on. Raises UpstareError if it cannot be written."""
-        first = pickle.dumps((description.sources, keys))
-        size = len(first).to_bytes(8, "little")
-        self._cache.put(self._place, b"".join([self._key, size, first, pickle.dumps(description)]))
+        parts = pickle.dumps((outline.sources, keys)), pickle.dumps(outline), body
+        self._cache.put(self._place, b"".join([self._key, _LENGTHS.pack(*map(len, parts)), *parts]))
 
 
 def _digest(*parts: object) -> str:

@@ -18,7 +18,8 @@ from typing import Any
 from upstare import cli
 from upstare.driver import link
 from upstare.driver.options import for_recompile
-from upstare.model.description import Description, UnitInfo, pack
+from upstare.model.description import Description, UnitInfo, pack_body
+from upstare.model.outline import outline
 from upstare.model.unit import Options, Unit
 
 RUNTIME = r"""
@@ -39,7 +40,6 @@ def build_image(
     units: Sequence[Unit],
     options: Options,
     work: Path,
-    link_args: list[str],
     program: str,
     version: str,
     progress: Callable[[str, int, int], None] | None,
@@ -63,7 +63,6 @@ def build_image(
                     "outside": sorted(options.outside),
                     "scheme": options.scheme,
                     "placement": options.placement,
-                    "link": link_args,
                     "program": program,
                     "version": version,
                     "units": [[u.path, list(u.flags)] for u in units],
@@ -71,10 +70,12 @@ def build_image(
             )
         )
     description = Description(
-        format=1, abi=1, build="0" * 64, program=program, version=version, scheme=options.scheme,
-        placement=options.placement, link=link_args, units=described,
-    )  # fmt: skip
-    return SimpleNamespace(objects=objects, extra_objects=[], description=description, dynamic_list="{ upstare_*; };\n")
+        1, 1, "", "", "", options.scheme, options.placement, [], units=described, sources="0" * 64
+    )
+    described_so = SimpleNamespace(outline=outline(description), body=pack_body(description))
+    return SimpleNamespace(
+        objects=objects, extra_objects=[], described=described_so, dynamic_list="{ upstare_*; };\n"
+    )
 
 
 def runtime_object(compiler: Sequence[str], names: Collection[str]) -> Path:
@@ -87,7 +88,7 @@ def runtime_object(compiler: Sequence[str], names: Collection[str]) -> Path:
 
 def simple_makers() -> link.Makers:
     """The parts above in the place of the real ones."""
-    return link.Makers(build_image, lambda elf, description: b"table", pack, runtime_object)
+    return link.Makers(build_image, lambda elf, outline, build: b"table", runtime_object)
 
 
 if __name__ == "__main__":

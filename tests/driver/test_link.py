@@ -13,7 +13,7 @@ from tests.driver.place import Place
 from tests.support.build import build_file
 from upstare.driver import elf
 from upstare.driver.elf import SECTION_DESCRIPTION, read_section
-from upstare.model.description import unit_text, unpack
+from upstare.model.description import Description, unit_text, unpack
 
 SHT_RELR = 19
 
@@ -31,13 +31,18 @@ def report(place: Place) -> Any:
     return json.loads((place / "report.json").read_text())
 
 
+def described(place: Place) -> Description:
+    """The description that the program carries."""
+    return unpack(elf.read_section(place / "prog", elf.SECTION_DESCRIPTION) or b"")
+
+
 def test_objects(place: Place) -> None:
     place.good_cc("-c", "-O2", "-g", "greet.c", "main.c")
     place.good_cc("main.o", "greet.o", "-o", "prog")
     check_runs(place)
     data = elf.read_section(place / "prog", elf.SECTION_DESCRIPTION)
     assert data is not None
-    description = unpack(data)
+    description = described(place)
     assert [u.source for u in description.units] == [str(place / "main.c"), str(place / "greet.c")]
     assert b"GREETING" not in unit_text(data, description.units[1])
     assert elf.read_section(place / "prog", elf.SECTION_POINTS) == b"table"
@@ -126,7 +131,7 @@ def test_opaque_members_of_an_archive(place: Place) -> None:
     place.run(["ar", "crs", "libgreet.a", "greet.o"])
     place.good_cc("main.o", "-L.", "-lgreet", "-lm", "-o", "prog")
     check_runs(place, units=1)
-    assert report(place)["link"] == [f"-L{place.directory}", "-lm"]
+    assert described(place).link == [f"-L{place.directory}", "-lm"]
 
 
 def test_variable_of_a_shared_library_user(place: Place) -> None:
@@ -139,7 +144,7 @@ def test_variable_of_a_shared_library_user(place: Place) -> None:
     place.good_cc("main.c", "greet.c", "-L.", "-lplugin", "-Wl,-rpath,$ORIGIN", "-pthread", "-o", "prog")
     check_runs(place)
     assert "greeted" in report(place)["outside"]
-    assert report(place)["link"] == [
+    assert described(place).link == [
         f"-L{place.directory}", "-lplugin", "-Xlinker", "-rpath", "-Xlinker", "$ORIGIN", "-pthread",
     ]  # fmt: skip
 

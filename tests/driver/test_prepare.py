@@ -15,7 +15,7 @@ from upstare.driver import embed, prepare
 from upstare.driver.cache import Cache
 from upstare.driver.compiler import Compiler, ask
 from upstare.errors import UpstareError
-from upstare.model.description import Description, UnitInfo
+from upstare.model.outline import Outline, UnitOutline
 from upstare.model.unit import Options, Unit
 from upstare.units import UnitWork
 
@@ -167,9 +167,8 @@ def test_where_much_changes_the_link_does_it(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("UPSTARE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(prepare, "_work", lambda *_: os._exit(0))
     monkeypatch.setattr(os, "cpu_count", lambda: 7)
-    described = Description(1, 1, "", "program", "1", "trap", "default", [])
     linked = [Unit(f"/{i}.c", b"", ("-O2",), ("cc",), "old") for i in range(5)]
-    described.units = [UnitInfo(f"{i}.c", u.path, [], [], u.digest) for i, u in enumerate(linked)]
+    outline = Outline("trap", "", [UnitOutline(f"{i}.c", u.digest, {}) for i, u in enumerate(linked)], [])
 
     def started() -> int:
         beside = [prepare.Preparation([u.path], u.flags, u.compiler) for u in linked]
@@ -181,15 +180,14 @@ def test_where_much_changes_the_link_does_it(tmp_path: Path, monkeypatch: pytest
         return count
 
     for _ in range(2):
-        prepare.remember(linked, Options(), described, tmp_path / "program")
+        prepare.remember(linked, Options(), outline, tmp_path / "program")
         assert [started(), started()] == [3, 0]
 
 
 def test_a_link_that_cannot_be_noted_is_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UPSTARE_CACHE", "/dev/null/x")
-    described = Description(1, 1, "", "program", "1", "trap", "default", [])
-    described.units = [UnitInfo("a.c", "/a.c", [], [], "")]
-    prepare.remember([unit(b"int x;")], Options(), described, tmp_path / "program")
+    outline = Outline("trap", "", [UnitOutline("a.c", "", {})], [])
+    prepare.remember([unit(b"int x;")], Options(), outline, tmp_path / "program")
     with pytest.raises(UpstareError):
         Cache()
 

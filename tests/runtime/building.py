@@ -12,6 +12,7 @@ from tests.support.tool import REPOSITORY
 from upstare.driver import elf, reach
 from upstare.driver.runtime import SEGMENT, WRAP_JUMPS, runtime_object
 from upstare.model.description import Description, Function
+from upstare.model.outline import outline
 from upstare.points.table import build_table
 from upstare.release import ABI
 
@@ -94,7 +95,7 @@ def build(
     run(["gcc", *FLAGS, *flags, *objects, runtime, *WRAPS, f"-Wl,-T,{script}", "-rdynamic", "-o", out])
     elf.withhold_segment(out, (elf.SECTION_UPDATE, elf.SECTION_RESUME))
     table = out.with_suffix(".table")
-    table.write_bytes(build_table(out, description))
+    table.write_bytes(build_table(out, outline(description), description.build))
     run(["objcopy", "--remove-section", ".upstare_notes", "--add-section", f".upstare.points={table}", out])
     return out
 
@@ -109,7 +110,7 @@ def build_patch(source: Path, old: Path, scheme: str = "trap", flags: Sequence[s
     run([*_compile(source, after, [*flags, *builds, *shared]), info, "-o", out])
     elf.bind_late(out)
     table = out.with_suffix(".table")
-    table.write_bytes(build_table(out, after))
+    table.write_bytes(build_table(out, outline(after), after.build))
     run(["objcopy", "--remove-section", ".upstare_notes", "--add-section", f".upstare.points={table}",
          "--add-section", f".upstare.oldpoints={old.with_suffix('.table')}", out])  # fmt: skip
     return out

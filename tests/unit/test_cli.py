@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.described import container
 from upstare import cli
 from upstare.commands import inspect
 from upstare.errors import DeadlineMissed, UpstareError
@@ -19,7 +20,6 @@ from upstare.model.description import (
     OpaqueCall,
     Point,
     UnitInfo,
-    pack,
 )
 from upstare.release import ABI
 
@@ -47,7 +47,7 @@ def describe() -> Description:
 @pytest.fixture
 def program(tmp_path: Path) -> Path:
     (tmp_path / "p.c").write_text("int upstare_flag;\nint main(void) { return 0; }\n")
-    (tmp_path / "desc").write_bytes(pack(describe(), [b"text"]))
+    (tmp_path / "desc").write_bytes(container(describe(), [b"text"]))
     subprocess.run(["cc", "-rdynamic", "p.c", "-o", "p"], cwd=tmp_path, check=True)
     subprocess.run(["objcopy", "--add-section", ".upstare.desc=desc", "p"], cwd=tmp_path, check=True)
     return tmp_path / "p"

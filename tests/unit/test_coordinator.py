@@ -18,10 +18,11 @@ from typing import Any
 import pytest
 
 from tests.support import tool
+from tests.support.described import container
 from upstare.cli import main
 from upstare.coordinator import process as processes
 from upstare.coordinator.symbols import Call, call_at
-from upstare.model.description import Description, pack
+from upstare.model.description import Description
 from upstare.patch.file import write_patch
 from upstare.release import ABI
 
@@ -72,7 +73,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy = folder / "server"
     shutil.copy(os.path.realpath(getattr(sys, "_base_executable", sys.executable)), copy)
     description = Description(1, ABI, OLD, "server", "1.0", "trap", "default", [])
-    (folder / "desc").write_bytes(pack(description, []))
+    (folder / "desc").write_bytes(container(description))
     subprocess.run(["objcopy", "--add-section", f".upstare.desc={folder}/desc", copy], check=True)
     return copy
 

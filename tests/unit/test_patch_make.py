@@ -5,18 +5,20 @@ from __future__ import annotations
 import io
 import json
 import re
+import struct
 import subprocess
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from tests.support.described import container
 from tests.support.tool import UPSTARE_CC
 from tests.unit.patch_samples import Version, call, loop, slot
 from upstare.cli import main
 from upstare.driver import elf
 from upstare.errors import EXIT_ERROR, EXIT_NOT_UPDATABLE, EXIT_UNCHANGED, EXIT_USAGE, UpstareError
-from upstare.model.description import Function, Variable, pack
+from upstare.model.description import Function, Variable, unit_text, unpack
 from upstare.patch.make import propose
 from upstare.patch.mapping import Mapping
 from upstare.patch.objects import ObjectIndex, changed_initials
@@ -39,7 +41,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def updateable(plain: Path, path: Path, version: Version) -> Path:
     """An executable with a description."""
     section = path.with_suffix(".desc")
-    section.write_bytes(pack(version.description, [b"int main(void) { return 0; }\n"]))
+    section.write_bytes(container(version.description, [b"int main(void) { return 0; }\n"]))
     subprocess.run(["objcopy", "--add-section", f".upstare.desc={section}", plain, path], check=True, timeout=60)
     return path
 
@@ -88,10 +90,23 @@ def test_description_damaged_or_foreign(plain: Path, tmp_path: Path, capsys: pyt
     flag = updateable(plain, tmp_path / "flag", other)
     assert "'trap'" in run(capsys, old, flag, "-o", tmp_path / "x")[2]
     content = new.read_bytes()
-    at = content.index(b"UPSD0001")
-    new.write_bytes(content[: at + 40] + b"damaged!" + content[at + 48 :])
-    code, _, err = run(capsys, old, new, "-o", tmp_path / "x")
-    assert code == EXIT_ERROR and "description is damaged" in err
+    begin = content.index(b"UPSD0002")
+    header, body = struct.unpack_from("<II", content, begin + 8)
+    for at in (begin + 17, begin + 16 + header, begin + 16 + header + body // 2):
+        new.write_bytes(content[:at] + b"damaged!" + content[at + 8 :])
+        code, _, err = run(capsys, old, new, "-o", tmp_path / "x")
+        assert code == EXIT_ERROR and "description is damaged" in err
+
+
+def test_text_in_a_description_damaged() -> None:
+    version = Version("1.0")
+    whole = container(version.description, [b"int main(void) { return 0; }\n"])
+    text = unpack(whole).units[0]
+    assert unit_text(whole, text) == b"int main(void) { return 0; }\n"
+    at = text.blob[0] + text.blob[1] // 2
+    for damaged in (whole[:-9], whole[:at] + b"damaged!" + whole[at + 8 :]):
+        with pytest.raises(UpstareError, match=r"the text of .* is damaged"):
+            unit_text(damaged, text)
 
 
 def test_report_of_open_decisions(plain: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from upstare.errors import UpstareError
-from upstare.model.description import Description, Function, Point
+from upstare.model.outline import FunctionOutline, Outline
 from upstare.points.code import Bodies
 from upstare.points.elf import Elf
 from upstare.points.keep import keep_source, references
@@ -27,7 +27,7 @@ from upstare.points.layout import (
     read_table,
     write_table,
 )
-from upstare.points.table import build, build_table
+from upstare.points.table import build_table, tabulate
 from upstare.release import ABI
 
 HERE = Path(__file__).parent / "points"
@@ -68,23 +68,21 @@ CALLEES: dict[str, list[str | None]] = {
 }
 CALLEES["top"] = ["middle", "recursive", "many", "with_frame_pointer", "tail", "large_outer", "pair_result"]
 CALLEES["top"] += ["floating_result", "extended_result", "sinks"]
+BUILD = "ab" * 32
 TRAPS = 47  # points that one run of the scenario reaches
 
 
-def function(number: int, name: str, returns: str = "int", pinned: str | None = None) -> Function:
-    made = Function(f"{number:016x}", "u.c", name, "u.c", 1, False, "", returns, "", True, pinned)
-    for i, callee in enumerate(CALLEES.get(name, [])):
-        made.points.append(Point(i + 1, "call" if callee else "loop", callee, False, "u.c", 1, [], "", []))
-    return made
+def function(number: int, name: str, returns: str = "int", pinned: bool = False) -> FunctionOutline:
+    return FunctionOutline(number, name, "", returns, 0, pinned, tuple(enumerate(CALLEES.get(name, []), 1)))
 
 
-def description(functions: list[Function]) -> Description:
-    return Description(1, ABI, "ab" * 32, "p", "1", "trap", "default", [], functions=functions)
+def outline(functions: list[FunctionOutline], scheme: str = "trap") -> Outline:
+    return Outline(scheme, "", [], functions)
 
 
-def scenario() -> Description:
+def scenario() -> Outline:
     known = [function(i + 1, name, "long") for i, name in enumerate(SCENARIO)]
-    return description([*known, function(100, "tail", "long"), function(101, "scenario", "long")])
+    return outline([*known, function(100, "tail", "long"), function(101, "scenario", "long")])
 
 
 def compile_c(target: Path, *words: str | Path) -> Path:
@@ -111,10 +109,10 @@ def test_table_foretells_what_traps_do(tmp_path: Path, level: str, link: str, wa
         compile_c(program, "-rdynamic", HERE / "harness.c", image, f"-Wl,-rpath,{tmp_path}")
     else:
         compile_c(program, *flags, HERE / "harness.c", *objects)
-    table, problems = build(image, scenario())
+    table, problems = tabulate(image, scenario(), BUILD)
     assert [p.reason for p in problems] == []
     file = tmp_path / "table"
-    file.write_bytes(build_table(image, scenario()))
+    file.write_bytes(build_table(image, scenario(), BUILD))
     assert any(point.flags & FLAG_PREFIX for point in table.points)
     done = subprocess.run([program, file], capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.returncode) == (f"ok {TRAPS} 1\n", 0)  # refused once: in the library's callback
@@ -144,15 +142,15 @@ NEGATIVE = "unrolls before_loop mistyped stores stores_by_address converts deref
 @pytest.mark.parametrize("level", ["-O1", "-O2", "-O3", "-Os"])
 def test_calls_without_a_point_after_them_are_not_in_returns(tmp_path: Path, level: str) -> None:
     elf = negative(tmp_path, level)
-    table, problems = build(elf.path, description([function(i + 1, name) for i, name in enumerate(NEGATIVE)]))
+    table, problems = tabulate(elf.path, outline([function(i + 1, name) for i, name in enumerate(NEGATIVE)]), BUILD)
     assert returns_by_function(elf, table) == {"passes_on": [NEXT_RETURN]}
     assert [p.reason for p in problems] == []
 
 
 def test_calls_in_pinned_functions_are_not_in_returns(tmp_path: Path) -> None:
     elf = negative(tmp_path, "-O2")
-    functions = [function(i + 1, n, pinned="no" if n == "passes_on" else None) for i, n in enumerate(NEGATIVE)]
-    table, _ = build(elf.path, description(functions))
+    functions = [function(i + 1, n, pinned=n == "passes_on") for i, n in enumerate(NEGATIVE)]
+    table, _ = tabulate(elf.path, outline(functions), BUILD)
     assert returns_by_function(elf, table) == {}
 
 
@@ -173,9 +171,8 @@ def test_point_inlined_into_a_pinned_function_is_not_unrolled(tmp_path: Path) ->
         int stores(int n) { global = inner(n); return n; }
     """)
     image = compile_c(tmp_path / "inlined.so", "-O2", "-fPIC", "-shared", f"-I{HERE}", source)
-    _, problems = build(
-        image, description([function(1, "inner"), function(2, "pinned", pinned="x"), function(3, "tail")])
-    )
+    known = outline([function(1, "inner"), function(2, "pinned", pinned=True), function(3, "tail")])
+    _, problems = tabulate(image, known, BUILD)
     reasons = {p.physical: p.reason for p in problems}
     assert reasons.keys() == {"pinned", "stores"}
     assert reasons["pinned"] == "it is inlined into pinned, which must not be on the stack"
@@ -184,7 +181,7 @@ def test_point_inlined_into_a_pinned_function_is_not_unrolled(tmp_path: Path) ->
 
 def test_ranges_hold_own_text_and_no_other(tmp_path: Path) -> None:
     program = compile_c(tmp_path / "program", "-O2", HERE / "harness.c", HERE / "scenario.c")
-    table, _ = build(program, scenario())
+    table, _ = tabulate(program, scenario(), BUILD)
     bodies = Bodies(Elf(program).functions())
 
     def inside(name: str) -> bool:
@@ -198,19 +195,19 @@ def test_ranges_hold_own_text_and_no_other(tmp_path: Path) -> None:
 def test_missing_symbols_are_an_error(tmp_path: Path) -> None:
     program = compile_c(tmp_path / "program", "-O2", "-s", HERE / "harness.c", HERE / "scenario.c")
     with pytest.raises(UpstareError, match="has no symbol table"):
-        build_table(program, scenario())
+        build_table(program, scenario(), BUILD)
 
 
 def test_function_unknown_to_the_description_is_an_error(tmp_path: Path) -> None:
     program = compile_c(tmp_path / "program", "-O2", HERE / "harness.c", HERE / "scenario.c")
     with pytest.raises(UpstareError, match="which the description does not have"):
-        build_table(program, description([function(1, "leaf")]))
+        build_table(program, outline([function(1, "leaf")]), BUILD)
 
 
 def test_image_without_points_has_an_empty_table(tmp_path: Path) -> None:
     (tmp_path / "main.c").write_text("int main(void) { return 0; }\n")
     program = compile_c(tmp_path / "program", tmp_path / "main.c")
-    table = read_table(build_table(program, description([])))
+    table = read_table(build_table(program, outline([]), BUILD))
     assert not table.points and not table.functions and not table.returns
 
 
@@ -228,9 +225,8 @@ def test_points_of_the_flag_scheme_have_returns_but_no_next(tmp_path: Path) -> N
         int f(int n) { int r = opaque(n); FLAG("0000000000000001", 1); return r + n; }
     """)
     image = compile_c(tmp_path / "flag.so", "-O2", "-fPIC", "-shared", f"-I{HERE}", source)
-    known = description([function(1, "f")])
-    known.scheme = "flag"
-    table, problems = build(image, known)
+    known = outline([function(1, "f")], "flag")
+    table, problems = tabulate(image, known, BUILD)
     assert (table.scheme, problems) == ("flag", [])
     assert [(p.label, p.next, p.line) for p in table.points] == [(0, NEXT_UNKNOWN, 7)]
     assert [r.point for r in table.returns] == [0]
@@ -264,7 +260,7 @@ def test_operands_in_the_global_offset_table_are_kept(tmp_path: Path) -> None:
     (tmp_path / "keep.s").write_text(text)
     for link in (("-pie",), ("-no-pie",), ("-shared", "-Wl,-Bsymbolic-functions")):
         image = compile_c(tmp_path / "image", *link, obj, tmp_path / "keep.s")
-        table, _ = build(image, description([function(1, "got")]))
+        table, _ = tabulate(image, outline([function(1, "got")]), BUILD)
         elf = Elf(image)
         got = elf.by_name[".got"]
         assert all(got.address <= o.value < got.address + got.size for o in table.operands_of(table.points[0]))

@@ -110,10 +110,15 @@ def source_text(source: Token, child: process.Child | None, code: int) -> bytes:
 
 def encode(path: str, flags: Sequence[str], compiler: Sequence[str], text: bytes) -> bytes:
     """The record of a unit."""
+    payload = pack_text(path, flags, compiler, text)
+    return _RECORD.pack(MAGIC, len(payload), _digest(flags, compiler, text)) + payload
+
+
+def pack_text(path: str, flags: Sequence[str], compiler: Sequence[str], text: bytes) -> bytes:
+    """The payload of the record of a unit."""
     strings = [os.path.abspath(path) if path else "", str(len(flags)), *flags, *compiler]
     header = b"".join(os.fsencode(s) + b"\0" for s in strings)
-    payload = zlib.compress(struct.pack("<I", len(header)) + header + text, 1)
-    return _RECORD.pack(MAGIC, len(payload), _digest(flags, compiler, text)) + payload
+    return zlib.compress(struct.pack("<I", len(header)) + header + text, 1)
 
 
 def opaque_record() -> bytes:

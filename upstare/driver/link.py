@@ -32,11 +32,11 @@ from upstare.driver.progress import LinkProgress
 from upstare.driver.runtime import SEGMENT, WRAP_JUMPS
 from upstare.errors import NotUpdatable, UpstareError, UsageError
 from upstare.model.unit import Options, Unit
-from upstare.workers import Beside
 
 if TYPE_CHECKING:
     from upstare.build import Image
-    from upstare.model.description import Description
+    from upstare.model.description import Linked
+    from upstare.model.outline import Outline
 
 SCHEMES = ("trap", "flag")
 PLACEMENTS = ("default", "strict", "2009")
@@ -48,7 +48,7 @@ START = "__libc_start_main"
 _RESPONSE_FILE_FROM = 100_000  # bytes of command line from which the second link takes a response file
 
 BuildImage = Callable[
-    [Sequence[Unit], Options, Path, list[str], str, str, Callable[[str, int, int], None] | None], "Image"
+    [Sequence[Unit], Options, Path, str, str, Callable[[str, int, int], None] | None], "Image"
 ]
 
 
@@ -57,8 +57,7 @@ class Makers:
     """The parts of UpStare that the link step calls; tests put simpler ones here."""
 
     image: BuildImage
-    table: Callable[[Path, Description], bytes]
-    pack: Callable[[Description, list[bytes]], bytes]
+    table: Callable[[Path, Outline, str], bytes]
     runtime: Callable[[Sequence[str], Collection[str]], Path]
 
 
@@ -67,19 +66,13 @@ def makers() -> Makers:
     from upstare.build import build_image
     from upstare.driver.runtime import runtime_object
 
-    return Makers(build_image, _build_table, _pack, runtime_object)
+    return Makers(build_image, _build_table, runtime_object)
 
 
-def _build_table(program: Path, description: Description) -> bytes:
+def _build_table(program: Path, outline: Outline, build: str) -> bytes:
     from upstare.points.table import build_table
 
-    return build_table(program, description)
-
-
-def _pack(description: Description, texts: list[bytes]) -> bytes:
-    from upstare.model.description import pack
-
-    return pack(description, texts)
+    return build_table(program, outline, build)
 
 
 def link(command: Command, compiler: Sequence[str], plain: process.Child, use: Makers | None = None) -> int:
@@ -175,15 +168,10 @@ class _Link:
             c_library = relocations.start_question(self.compiler, self.command.words(args.COMMON))
             opaque = [p for f in files for p in f.parts if not p.units]
             choices = self.choices(units, opaque, shared)
-            image = use.image(
-                units,
-                choices,
-                work,
-                self.libraries(files, shared),
-                self.output.name,
-                os.environ.get("UPSTARE_VERSION") or self.output.name,
-                progress.report,
-            )
+            arguments = self.libraries(files, shared)
+            name = self.output.name
+            version = os.environ.get("UPSTARE_VERSION") or name
+            image = use.image(units, choices, work, name, version, progress.report)
             progress.report("link", 0, 1)
             shared.prepare(image.objects, inputs.opaque_parts(files, self.first), work)
             self.lead_to_entries(files, image, work)
@@ -199,32 +187,39 @@ class _Link:
             words = [*relocations.pack(c_library), *words]
             with self.replacement() as program:
                 unreachable = self.relink(words, program, work, partial(self.describe, image))
-                image.description.libraries, image.description.unreachable = shared.describe(), unreachable
+                from upstare.model.description import Linked  # known since the linker was at work
+
+                outline = image.described.outline
                 elf.lead_to_entries(program)
-                image.description.build = elf.seal(program, image.description.build)
-                packed = Beside(partial(self.pack, use, image.description, units))
+                build = elf.seal(program, outline.sources)
+                linked = Linked(build, name, version, arguments, shared.describe(), unreachable)
                 sections = {
-                    elf.SECTION_POINTS: use.table(program, image.description),
-                    elf.SECTION_DESCRIPTION: packed.result(),
-                    **({} if choices.clones else {elf.SECTION_MAKER: maker(image.description.build)}),
+                    elf.SECTION_POINTS: use.table(program, outline, build),
+                    elf.SECTION_DESCRIPTION: self.pack(linked, image, units),
+                    **({} if choices.clones else {elf.SECTION_MAKER: maker(build)}),
                 }
                 elf.add_sections(program, sections, remove=[elf.SECTION_NOTES, elf.SECTION_UNIT])
                 elf.withhold_segment(program, (elf.SECTION_UPDATE, elf.SECTION_RESUME))
                 if any(t.kind == args.STRIP for t in self.command.tokens):
                     process.check(["strip", "--strip-all", str(program)], f"strip {self.output}")
-            remember(units, choices, image.description, self.output)
+            remember(units, choices, outline, self.output)
             progress.report("link", 1, 1)
 
     def describe(self, image: Image) -> None:
         """What takes its time and needs no program: done while the linker is at work."""
+        import upstare.model.description
         import upstare.points.table  # noqa: F401
 
-        _ = image.description
+        _ = image.described.outline
 
-    def pack(self, use: Makers, description: Description, units: Sequence[Unit]) -> bytes:
-        """The description, with the texts of its units."""
-        texts = {u.digest: u.text for u in units}
-        return use.pack(description, [texts[u.digest] for u in description.units])
+    def pack(self, linked: Linked, image: Image, units: Sequence[Unit]) -> bytes:
+        """The container of the description, with the records of its units."""
+        from upstare.driver.record import payload
+        from upstare.model.description import pack
+
+        by_digest = {u.digest: u for u in units}
+        records = [payload(by_digest[u.digest]) for u in image.described.outline.units]
+        return pack(linked, image.described.body, records)
 
     def verify_possible(self) -> None:
         """Raises NotUpdatable for programs that cannot be."""

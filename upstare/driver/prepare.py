@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import NoReturn
 
-    from upstare.model.description import Description
+    from upstare.model.outline import Outline
     from upstare.model.unit import Options, Unit
 
 _RELEASE = 64  # hex digits of the release's digest, before what is pickled
 
 
-def remember(units: Sequence[Unit], options: Options, description: Description, output: Path) -> None:
+def remember(units: Sequence[Unit], options: Options, outline: Outline, output: Path) -> None:
     """The program at ``output`` was linked of these units: each of them leads to all. If it cannot be noted nothing is
     lost but time."""
     import pickle
@@ -41,12 +41,8 @@ def remember(units: Sequence[Unit], options: Options, description: Description, 
     from upstare.release import release_digest
 
     program = sha256(b"program\0" + os.fsencode(os.path.abspath(output))).hexdigest()
-    pinned: dict[str, dict[str, str]] = {unit.path: {} for unit in description.units}
-    for function in description.functions:
-        if function.pinned is not None:
-            pinned[function.unit][function.name] = function.pinned
     without_text = [Unit(u.path, b"", u.flags, u.compiler, u.digest) for u in units]
-    program_of = without_text, options, list(pinned.values())
+    program_of = without_text, options, [unit.pinned for unit in outline.units]
     notes = {program: release_digest().encode() + pickle.dumps(program_of)}
     notes |= {_key(u.path, u.flags, u.compiler): f"{program} {u.digest}".encode() for u in units}
     try:

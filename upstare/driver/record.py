@@ -6,7 +6,7 @@ import os
 import struct
 import zlib
 
-from upstare.driver.embed import unit_digest
+from upstare.driver.embed import pack_text, unit_digest
 from upstare.errors import UpstareError
 from upstare.model.unit import Unit
 
@@ -36,12 +36,12 @@ class RecordedUnit(Unit):
         except (zlib.error, struct.error, ValueError) as error:
             raise UpstareError(f"the units in {origin} are damaged: {error}") from error
         known = {"path": path, "flags": flags, "compiler": compiler, "digest": digest}
-        self.__dict__.update(known, _payload=payload, _header=4 + length, _origin=origin)
+        self.__dict__.update(known, payload=payload, _header=4 + length, _origin=origin)
 
     @property
     def text(self) -> bytes:
         """The text, unpacked each time. Raises UpstareError if it is not what was compiled."""
-        payload, header, origin = (self.__dict__[name] for name in ("_payload", "_header", "_origin"))
+        payload, header, origin = (self.__dict__[name] for name in ("payload", "_header", "_origin"))
         try:
             text: bytes = zlib.decompress(payload)[header:]
         except zlib.error as error:
@@ -49,3 +49,11 @@ class RecordedUnit(Unit):
         if unit_digest(self.flags, self.compiler, text) != self.digest:
             raise UpstareError(f"the units in {origin} are damaged: the text of {self.path} is not what was compiled")
         return text
+
+
+def payload(unit: Unit) -> bytes:
+    """The payload of the record of a unit."""
+    if isinstance(unit, RecordedUnit):
+        known: bytes = unit.__dict__["payload"]
+        return known
+    return pack_text(unit.path, unit.flags, unit.compiler, unit.text)

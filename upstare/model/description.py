@@ -2,10 +2,12 @@
 
 An updateable executable carries its description in the section ``.upstare.desc``. The container is::
 
-    b"UPSD0001"  u32 header length  zstd(JSON of ``Description``)  blobs...
+    b"UPSD0002"  u32 header length  u32 body length  header  body  blobs...
 
-Blobs (the preprocessed text of the units, one zstd frame each) are addressed by (offset, length) from the end of the
-header, so that reading the description does not unpack the sources.
+The header is JSON: ``linked``, what is known only when a build is linked (``Linked``), and ``blobs``, their lengths.
+The body is zstd(JSON of the rest of ``Description``), which is kept from one build to the next. The blobs are the units
+as the records in the objects have them (upstare/driver/embed.py), so that neither the link nor reading the description
+unpacks the sources.
 
 Words: a *slot* is a variable in the frame data of a function; a *point* is an update point; see the glossary.
 """
@@ -13,14 +15,18 @@ Words: a *slot* is a variable in the frame data of a function; a *point* is an u
 from __future__ import annotations
 
 import json
+import operator
 import struct
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from upstare.errors import UpstareError
 
-MAGIC = b"UPSD0001"
-FORMAT = 1
+MAGIC = b"UPSD0002"
+FORMAT = 2
+
+_LENGTHS = struct.Struct("<8sII")
 
 
 @dataclass
@@ -232,7 +238,19 @@ class UnitInfo:
     flags: list[str]
     compiler: list[str]
     digest: str
-    blob: tuple[int, int] = (0, 0)
+    blob: tuple[int, int] = (0, 0)  # where its record is in the container: offset, length
+
+
+@dataclass
+class Linked:
+    """What is known of a build only when it is linked. The fields are those of ``Description``."""
+
+    build: str
+    program: str
+    version: str
+    link: list[str]
+    libraries: list[Library] = field(default_factory=list)
+    unreachable: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -270,15 +288,10 @@ def _revive(cls: Any, data: dict[str, Any]) -> Any:
     return cls(**data)
 
 
-def to_json(description: Description) -> bytes:
-    """The description as JSON (UTF-8)."""
-    return json.dumps(description, default=vars, separators=(",", ":")).encode()
-
-
-def from_json(data: bytes) -> Description:
-    """The description read back from :func:`to_json`."""
-    raw = {"libraries": [], **json.loads(data)}
-    raw["units"] = [UnitInfo(**{**u, "blob": tuple(u["blob"])}) for u in raw["units"]]
+def from_json(data: bytes, linked: dict[str, Any]) -> Description:
+    """The description of a body (:func:`pack_body`), and what its header says of the link."""
+    raw = {**json.loads(data), **linked}
+    raw["units"] = [UnitInfo(**{**u, "blob": (0, 0)}) for u in raw["units"]]
     raw["types"] = {k: Type(**{**t, "fields": [Field(**f) for f in t["fields"]]}) for k, t in raw["types"].items()}
     raw["functions"] = [
         Function(**{**f, "slots": [Slot(**s) for s in f["slots"]], "points": [Point(**p) for p in f["points"]]})
@@ -299,18 +312,26 @@ def from_json(data: bytes) -> Description:
     return Description(**raw)
 
 
-def pack(description: Description, texts: list[bytes]) -> bytes:
-    """The container with ``texts[i]`` as the blob of ``description.units[i]``."""
+def pack_body(description: Description) -> bytes:
+    """The body of a container: all that is known before the link."""
     import zstandard  # not needed by everybody who imports this
 
-    compressor = zstandard.ZstdCompressor(level=3)
-    blobs = [compressor.compress(t) for t in texts]
-    offset = 0
-    for unit, blob in zip(description.units, blobs, strict=True):
-        unit.blob = (offset, len(blob))
-        offset += len(blob)
-    header = compressor.compress(to_json(description))
-    return b"".join([MAGIC, struct.pack("<I", len(header)), header, *blobs])
+    later = {f.name for f in fields(Linked)}
+    body = {name: value for name, value in vars(description).items() if name not in later}
+    text = json.dumps(body, default=vars, separators=(",", ":")).encode()
+    return zstandard.ZstdCompressor(level=3).compress(text)
+
+
+def pack(linked: Linked, body: bytes, records: Sequence[bytes]) -> bytes:
+    """The container.
+
+    Args:
+        linked: what is known since the link.
+        body: made by :func:`pack_body`.
+        records: of the units, in the order of ``Description.units``: the payloads of their records.
+    """
+    header = json.dumps({"linked": asdict(linked), "blobs": [len(r) for r in records]}).encode()
+    return b"".join([_LENGTHS.pack(MAGIC, len(header), len(body)), header, body, *records])
 
 
 def unpack(data: bytes) -> Description:
@@ -320,17 +341,27 @@ def unpack(data: bytes) -> Description:
     try:
         from upstare.model.packed import inflate
 
-        (length,) = struct.unpack_from("<I", data, 8)
-        description = from_json(inflate(data[12 : 12 + length]))
+        _, header_length, body_length = _LENGTHS.unpack_from(data)
+        at = _LENGTHS.size + header_length
+        header = json.loads(data[_LENGTHS.size : at])
+        description = from_json(inflate(data[at : at + body_length]), header["linked"])
+        at += body_length
+        for unit, length in zip(description.units, header["blobs"], strict=True):
+            if operator.index(length) < 0:
+                raise ValueError("a unit has less than no text")
+            unit.blob = at, length
+            at += length
     except (struct.error, ValueError, TypeError, KeyError, AttributeError, RecursionError, MemoryError) as error:
         raise UpstareError(f"the version description is damaged: {error}") from error
     return description
 
 
 def unit_text(data: bytes, unit: UnitInfo) -> bytes:
-    """The preprocessed text of one unit out of a container."""
-    from upstare.model.packed import inflate
+    """The preprocessed text of one unit out of a container. Raises UpstareError if it is damaged."""
+    from upstare.model.packed import unpack_text
 
-    (length,) = struct.unpack_from("<I", data, 8)
-    begin = 12 + length + unit.blob[0]
-    return inflate(data[begin : begin + unit.blob[1]])
+    offset, length = unit.blob
+    try:
+        return unpack_text(data[offset : offset + length])
+    except ValueError as error:
+        raise UpstareError(f"the text of {unit.source} in the version description is damaged: {error}") from error

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
+
 import zstandard
 
 LIMIT = 1 << 30  # bytes: far more than any program's description has
@@ -20,3 +23,20 @@ def inflate(data: bytes, limit: int = LIMIT) -> bytes:
         return zstandard.ZstdDecompressor().decompress(data, max_output_size=limit)
     except zstandard.ZstdError as error:
         raise ValueError(str(error)) from error
+
+
+def unpack_text(payload: bytes, limit: int = LIMIT) -> bytes:
+    """The text of a unit out of the payload of its record (upstare/driver/embed.py).
+
+    Raises:
+        ValueError: it is damaged, or longer than ``limit`` bytes.
+    """
+    try:
+        unpacking = zlib.decompressobj()
+        content = unpacking.decompress(payload, limit)
+        (length,) = struct.unpack_from("<I", content)
+    except (zlib.error, struct.error) as error:
+        raise ValueError(str(error)) from error
+    if not unpacking.eof:
+        raise ValueError("it is cut short, or too long")
+    return content[4 + length :]

@@ -278,6 +278,14 @@ class Program:
 
     # ---- decisions -----------------------------------------------------------------------------------------------
 
+    @functools.cached_property
+    def _taken_in(self) -> list[list[str]]:
+        """By unit, the functions of it whose address is taken, in order."""
+        names: list[list[str]] = [[] for _ in self.units]
+        for unit, name in sorted(self.address_taken):
+            names[unit].append(name)
+        return names
+
     def decisions(self, unit: int) -> Decisions:
         """What the transform of one unit has to know."""
         summary, options = self.summaries[unit], self.options
@@ -315,10 +323,9 @@ class Program:
             found = self.resolve(unit, name)
             if found is not None:
                 result.entries[name] = self.entry_id(found)
-        for found in sorted(self.address_taken):
-            if found[0] == unit:
-                result.entries[found[1]] = self.entry_id(found)
-                result.define_entries.append(found[1])
+        for name in self._taken_in[unit]:
+            result.entries[name] = self.entry_id((unit, name))
+            result.define_entries.append(name)
         for variable in summary.variables:
             if variable.function is not None:
                 if variable.movable:

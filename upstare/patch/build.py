@@ -81,7 +81,7 @@ def build_payload(
     source = generate(old.description, new.description, forward, backward, pristine)
     tables = compile_transformers(source, new.description.units[0].compiler, work)
     result = link_shared(old, new, image, [*paths, tables], work)
-    add_tables(result, old, image.description, {SECTION_DESCRIPTION: new.container})
+    add_tables(result, old, image, new.description.build, {SECTION_DESCRIPTION: new.container})
     return result.read_bytes(), source
 
 
@@ -159,10 +159,9 @@ def build_shared(new: Executable, work: Path, progress: Progress | None, *, twin
         outside=frozenset(description.outside),
     )
     image = build_image(
-        new.units(), options, work, list(description.link), description.program, description.version, progress,
-        description.build,
+        new.units(), options, work, description.program, description.version, progress, description.build,
     )  # fmt: skip
-    if image.description.sources != description.sources:
+    if image.described.outline.sources != description.sources:
         raise UpstareError(
             f"the new image is not the one in {new.path}",
             hint="build the new executable again with this release of UpStare",
@@ -170,19 +169,27 @@ def build_shared(new: Executable, work: Path, progress: Progress | None, *, twin
     return image
 
 
-def add_tables(result: Path, old: Executable, description: Description, more: Mapping[str, bytes]) -> None:
+def add_tables(result: Path, old: Executable, image: Image, build: str, more: Mapping[str, bytes]) -> None:
     """The image that :func:`link_shared` made has its point table, that of the old version, and more sections.
+
+    Args:
+        result: the linked image.
+        old: what the process runs.
+        image: what ``result`` was made of.
+        build: the version that it stands for.
+        more: sections.
 
     Raises:
         UpstareError: the old version has lost its table.
     """
     from upstare.points.table import build_table
 
-    points = build_table(result, description)
+    points = build_table(result, image.described.outline, build)
     before = read_section(old.path, SECTION_POINTS)
     if before is None:
         raise UpstareError(f"{old.path} has lost its point table ({SECTION_POINTS})", hint="build it again")
     add_sections(result, {SECTION_POINTS: points, SECTION_OLD_POINTS: before, **more}, remove=[SECTION_NOTES])
+    image.described.complete()
 
 
 def _verify_symbols(result: Path, old: Executable, new: Executable, compiler: list[str], work: Path) -> None:

@@ -34,11 +34,11 @@ def _make(executable: Executable, cache: Cache, key: str, progress: Progress | N
     with process.Scratch() as scratch:
         work = Path(scratch)
         image = build_shared(executable, work, progress, twin=True)
-        _verify(executable.description, image.description)
+        _verify(executable.description, image.described.description)
         compiler = executable.description.units[0].compiler
         objects = [*image.objects.values(), _says_what_it_is(executable.description, compiler, work)]
         result = link_shared(executable, executable, image, objects, work)
-        add_tables(result, executable, image.description, {})
+        add_tables(result, executable, image, executable.description.build, {})
         return cache.put(key, result)
 
 

@@ -31,9 +31,9 @@ from upstare.points.prefix import with_prefix, write_prefixes
 from upstare.points.returns import Tracer, holds_note
 
 if TYPE_CHECKING:
-    from upstare.model.description import Description, Function
+    from upstare.model.outline import FunctionOutline, Outline
 
-__all__ = ["Problem", "Table", "build", "build_table", "read_table"]
+__all__ = ["Problem", "Table", "build_table", "read_table", "tabulate"]
 
 RUNTIME_SECTIONS = ("upstare_rt", "upstare_update")
 RESUME_PREFIX = "upstare$r$"
@@ -54,10 +54,10 @@ class Problem:
 class _Names:
     """The functions of the description by name in the source (static ones may share it), and what points call."""
 
-    functions: dict[str, list[Function]] = field(default_factory=lambda: defaultdict(list))
+    functions: dict[str, list[FunctionOutline]] = field(default_factory=lambda: defaultdict(list))
     callees: dict[tuple[int, int], str | None] = field(default_factory=dict)  # by function id and number of the point
 
-    def of(self, body: Body) -> list[Function]:
+    def of(self, body: Body) -> list[FunctionOutline]:
         return self.functions.get(body.source, [])
 
     def all_are(self, body: Body, what: str) -> bool:
@@ -67,31 +67,36 @@ class _Names:
 
     def pinned(self, body: Body) -> bool:
         """Whether the function must not be on the stack (or may be one that must not)."""
-        return any(f.pinned is not None for f in self.of(body))
+        return any(f.pinned for f in self.of(body))
 
 
-def build_table(elf: Path, description: Description) -> bytes:
+def build_table(elf: Path, outline: Outline, build: str) -> bytes:
     """The bytes of ``struct upstare_table`` for a linked executable or patch image, in which no-ops become prefixes.
+
+    Args:
+        elf: the image.
+        outline: of its description.
+        build: of the program that it stands for (64 hex digits).
 
     Raises:
         UpstareError: there are no symbols, or notes that cannot be read or do not fit the code or the description.
     """
-    table, _problems = build(elf, description)
+    table, _problems = tabulate(elf, outline, build)
     write_prefixes(elf, (point.address for point in table.points if point.flags & FLAG_PREFIX))
     return write_table(table)
 
 
-def build(path: Path, description: Description) -> tuple[Table, list[Problem]]:
+def tabulate(path: Path, outline: Outline, build: str) -> tuple[Table, list[Problem]]:
     """The table, and the copies of points that must not be unrolled, with reasons."""
     elf = Elf(path)
-    trap = description.scheme == "trap"
+    trap = outline.scheme == "trap"
     notes = _read_notes(elf, trap)
     symbols = elf.functions()
-    functions = {int(f.id, 16): f for f in description.functions}
+    functions = {f.id: f for f in outline.functions}
     names = _Names()
-    for function in description.functions:
+    for function in outline.functions:
         names.functions[function.name].append(function)
-        names.callees.update(((int(function.id, 16), p.number), p.callee) for p in function.points)
+        names.callees.update(((function.id, number), callee) for number, callee in function.callees)
 
     bodies = Bodies(symbols)
     addresses = [note.address for note in notes]
@@ -105,8 +110,8 @@ def build(path: Path, description: Description) -> tuple[Table, list[Problem]]:
     function_rows, pool = _function_rows(symbols, notes, functions)
     bindings = _binding_rows(elf, pool)
     table = Table(
-        description.scheme,
-        bytes.fromhex(description.build),
+        outline.scheme,
+        bytes.fromhex(build),
         function_rows,
         rows,
         _return_rows(tracer, own, names),
@@ -162,7 +167,7 @@ def _following(
     tracer: Tracer,
     bodies: Bodies,
     notes: list[Note],
-    functions: dict[int, Function],
+    functions: dict[int, FunctionOutline],
     names: _Names,
 ) -> tuple[dict[int, int], list[Problem]]:
     """``next`` of each note by its index, and the reasons where there is none."""
@@ -206,10 +211,10 @@ def _following(
     return following, problems
 
 
-def _expected(tracer: Tracer, target: int, function: Function, body: Body, names: _Names) -> bool:
+def _expected(tracer: Tracer, target: int, function: FunctionOutline, body: Body, names: _Names) -> bool:
     """Whether the way to ``target`` can only be the compiler's form of "return the dummy, go to the next point"."""
     if target == NEXT_RETURN:
-        return body.source in (function.name, RESUME_PREFIX + function.id)
+        return body.source in (function.name, f"{RESUME_PREFIX}{function.id:016x}")
     after = tracer.notes[target]
     return names.callees.get((after.function, after.point)) in (function.name, f"*{function.type}")
 
@@ -249,7 +254,7 @@ def _point_rows(notes: list[Note], following: dict[int, int]) -> tuple[list[Poin
 
 
 def _function_rows(
-    symbols: list[Symbol], notes: Iterable[Note], functions: dict[int, Function]
+    symbols: list[Symbol], notes: Iterable[Note], functions: dict[int, FunctionOutline]
 ) -> tuple[list[FunctionRow], bytearray]:
     """A row for each function with a resume clone, and the string pool."""
     resume = {
