@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -212,7 +213,7 @@ def prepare_units(
     now = [changed.get(number, unit) for number, unit in enumerate(units)]
     with process.Scratch() as scratch:
         before, work = UnitWork(units, Path(scratch)), UnitWork(now, Path(scratch))
-        summaries = [work.known_summary(number) or work.summary(number) for number in range(len(now))]
+        summaries = _summaries(work, changed)
         outside = set(options.outside)
         for number in changed:
             old = _external_names(before.known_summary(number) or before.summary(number))
@@ -235,6 +236,23 @@ def prepare_units(
                 everything.end()
 
 
+def _summaries(work: UnitWork, changed: Collection[int]) -> list[UnitSummary]:
+    """Of all units. Those that the cache has are read while libclang is at work on a changed one."""
+    found: list[UnitSummary | None] = [None] * len(work.units)
+
+    def read() -> None:
+        for number in range(len(found)):
+            if number not in changed:
+                found[number] = work.known_summary(number)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for number in changed:
+        found[number] = work.known_summary(number) or work.summary(number)
+    reader.join()
+    return [summary or work.summary(number) for number, summary in enumerate(found)]
+
+
 def _count_pinned(summaries: Sequence[UnitSummary]) -> int:
     return sum(fact.pinned is not None for summary in summaries for fact in summary.functions)
 
@@ -242,7 +260,7 @@ def _count_pinned(summaries: Sequence[UnitSummary]) -> int:
 def _keep(work: UnitWork, options: Options, summaries: list[UnitSummary], merged: Program) -> None:
     """What :func:`build_image` will decide is kept."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no half of it is left
-    os.nice(19)  # there is time until the compiler has ended, and no longer
+    os.nice(5)  # there is time until the compiler has ended, and no longer
     with Team(work, 1) as team:
         decided = decide(work, options, summaries, team, merged)
     description = describe(work.units, decided, options)

@@ -92,7 +92,10 @@ class Preparation:
             if digest:
                 self._notes[path] = program, digest
         if self._notes:
-            import upstare.decide  # noqa: F401  # takes as long as the preprocessor, which is at work now
+            import upstare.decide  # takes as long as the preprocessor, which is at work now
+            import upstare.units
+
+            upstare.units.import_all()
 
     def start(self, sources: Sequence[tuple[str, bytes, str]]) -> None:
         """Begin, with the path, text and digest of each unit."""

@@ -31,8 +31,8 @@ def components(graph: Mapping[Node, Collection[Node]]) -> list[list[Node]]:
                     on_stack.add(successor)
                     work.append((successor, iter(graph[successor])))
                     break
-                if successor in on_stack:
-                    low[node] = min(low[node], index[successor])
+                if index[successor] < low[node] and successor in on_stack:
+                    low[node] = index[successor]
             else:
                 work.pop()
                 if work:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from transforms.decisions import Decisions, VariableDecision
@@ -86,6 +86,7 @@ class Program:
                 if not fact.static and (known is None or fact.name in summaries[known[0]].weak):
                     self._external[fact.name] = (index, fact.name)
         self._aliases = {name: target for s in summaries for name, target in s.aliases.items()}
+        self._resolved: list[dict[str, tuple[int, str] | None]] = [{} for _ in summaries]
         self._by_type: dict[str, set[tuple[int, str]]] = defaultdict(set)
         self.address_taken: set[tuple[int, str]] = set()
         for index, summary in enumerate(summaries):
@@ -114,6 +115,12 @@ class Program:
 
     def resolve(self, unit: int, name: str) -> tuple[int, str] | None:
         """The definition that a name means in a unit, if the program has it."""
+        known = self._resolved[unit]
+        if name not in known:
+            known[name] = self._resolve(unit, name)
+        return known[name]
+
+    def _resolve(self, unit: int, name: str) -> tuple[int, str] | None:
         name = self.summaries[unit].aliases.get(name, name)
         if (unit, name) in self._functions and name not in self.summaries[unit].weak:
             return unit, name
@@ -133,8 +140,10 @@ class Program:
         graph: dict[tuple[int, str], set[tuple[int, str]]] = {}
         everything = self.options.placement != "default"
         for key, fact in self._functions.items():
-            calls = [c for c in fact.calls if everything or not self.doomed(key[0], c)]
-            graph[key] = {t for c in calls for t in self._targets(key[0], c)}
+            graph[key] = set()
+            for call in fact.calls:
+                if everything or not (call.doom and self.doomed(key[0], call)):
+                    graph[key].update(self._targets(key[0], call))
         return graph
 
     def is_tail(self, unit: int, call: CallFact) -> bool:
@@ -143,10 +152,12 @@ class Program:
 
     def _break_tail_cycles(self) -> set[tuple[int, str]]:
         """Functions that get a point at their entry, so that each cycle of nothing but tail calls has one."""
-        graph = {}
+        graph: dict[tuple[int, str], set[tuple[int, str]]] = defaultdict(set)
         for key in self.instrumented:
-            last = (c for c in self._functions[key].calls if self.is_tail(key[0], c))
-            graph[key] = {t for c in last for t in self._targets(key[0], c)} & self.instrumented
+            for call in self._functions[key].calls:
+                if call.tail and self.is_tail(key[0], call):
+                    graph[key].update(self.instrumented.intersection(self._targets(key[0], call)))
+        graph = {key: {target for target in targets if target in graph} for key, targets in graph.items()}
         calls: Counter[tuple[int, str]] = Counter()
         chosen: set[tuple[int, str]] = set()
         while True:
@@ -155,13 +166,19 @@ class Program:
             if not cycles:
                 return chosen
             if not calls:
-                found = (self.resolve(k[0], c.callee) for k, f in self._functions.items() for c in f.calls if c.callee)
-                calls.update(callee for callee in found if callee is not None)
+                calls.update(self._callees())
             # Of each cycle the function that most of its calls lead to; of several, that which the fewest others call.
             for cycle in cycles:
                 members = set(cycle)
                 inside = {key: sum(key in rest[caller] for caller in members) for key in sorted(members)}
                 chosen.add(max(inside, key=lambda key: (inside[key], -calls[key])))
+
+    def _callees(self) -> Iterator[tuple[int, str]]:
+        """What is called by name, once for each call."""
+        for (unit, _), fact in self._functions.items():
+            for call in fact.calls:
+                if call.callee is not None and (found := self.resolve(unit, call.callee)) is not None:
+                    yield found
 
     def _reach(self, graph: dict[tuple[int, str], set[tuple[int, str]]]) -> set[tuple[int, str]]:
         blocking = self._blocking
