@@ -69,7 +69,7 @@ class Transformed:
     """The new text of a unit, and what the description says of its functions."""
 
     text: bytes
-    functions: dict[str, description.Function] = field(default_factory=dict)  # slots and points only
+    frames: dict[str, description.PackedFrame] = field(default_factory=dict)  # by function
     pinned: dict[str, str] = field(default_factory=dict)  # functions that turned out to be impossible
 
 
@@ -82,6 +82,7 @@ class UnitTransform:
         self.edits: list[tuple[int, int, str]] = []
         self.result = Transformed(b"")
         self.copied = copied_functions(parsed, trees, decisions, types)
+        self._allocating: set[str] = set()  # functions with memory in their frames that comes and goes while they run
         self._tail: list[str] = []
         self._head: list[str] = []
 
@@ -135,10 +136,10 @@ class UnitTransform:
         """Where no test of the flag follows a call, the callee must not be inlined: its frame would come down, and the
         caller would go on with the dummy. (Where points are traps, their table says so.) Nor must what allocates on the
         stack: its memory would lie where the caller, back on its own, pushes the return address of what it calls."""
-        points = self.result.functions
-        inside = {c.callee for t in self.trees for c in t.calls if t.name not in points or not c.node.hot_call}
+        frames = self.result.frames
+        inside = {c.callee for t in self.trees for c in t.calls if t.name not in frames or not c.node.hot_call}
         for tree in self.trees:
-            if tree.name in points and (tree.name in inside or _allocates(points[tree.name])):
+            if tree.name in frames and (tree.name in inside or tree.name in self._allocating):
                 self.edits.append((tree.start, tree.start, _OUT_OF_LINE))
                 self._strike(tree.name, _ALWAYS)
 
@@ -187,9 +188,9 @@ class UnitTransform:
         back = f'\n# {line} "{file}"\n'
         self.edits.append((tree.body.start, tree.end, fast + " " + resume + back))
         self._tail += form.shared_aliases()
-        self.result.functions[tree.name] = self._describe(tree, form, frame)
+        self.result.frames[tree.name] = self._describe(tree, form, frame)
 
-    def _describe(self, tree: FunctionTree, form: NormalForm, frame: Frame) -> description.Function:
+    def _describe(self, tree: FunctionTree, form: NormalForm, frame: Frame) -> description.PackedFrame:
         points = []
         for point in form.points:
             file, line = self.source.locate(point.shown)
@@ -215,10 +216,9 @@ class UnitTransform:
                     "{0}" if jump else self._constant(getattr(slot.variable, "node", None)), own,
                 )
             )  # fmt: skip
-        return description.Function(
-            self.decisions.ids[tree.name], self.decisions.unit, tree.name, "", 0, tree.static, "", "", "", True,
-            frame_size=frame.size, slots=slots, points=points,
-        )  # fmt: skip
+        if any(slot.own in ("chain", "sized") for slot in slots):
+            self._allocating.add(tree.name)
+        return description.pack_frame(frame.size, slots, points)
 
     def _constant(self, node: Node | None) -> str | None:
         """The initialiser of a local if it means the same everywhere."""
@@ -428,11 +428,6 @@ class UnitTransform:
         pieces.append(text[position:])
         pieces.append(("\n" + "\n".join(self._tail) + "\n").encode())
         return b"".join(pieces)
-
-
-def _allocates(function: description.Function) -> bool:
-    """Whether there is memory in the frames of a function that comes and goes while it runs."""
-    return any(slot.own in ("chain", "sized") for slot in function.slots)
 
 
 def _replace(source: object, start: int, end: int, renames: list[tuple[int, int, str]]) -> str:

@@ -16,70 +16,12 @@ from upstare.kept import Kept
 from upstare.points.keep import References, keep_source
 from upstare.release import ABI
 from upstare.units import Progress, Team, UnitObject, UnitWork
-from upstare.workers import Beside
 
 if TYPE_CHECKING:
-    from upstare.decide import Decided
-    from upstare.model.description import Description
-    from upstare.model.outline import Outline
+    from upstare.model.outline import Described
     from upstare.model.unit import Options, Unit
 
 DYNAMIC_LIST = "{ " + "".join(f"{name}*; " for name in UNIT_NAMES) + "};\n"  # of what is thread-local, and of patches
-
-
-class Described:
-    """How an image is described. What is asked for takes its time: ask while something else is at work.
-
-    Args:
-        units: of the image.
-        options: of the image.
-        decided: what was decided on them, unless that was kept.
-        kept: where it is kept.
-    """
-
-    def __init__(self, units: Sequence[Unit], options: Options, decided: Decided | None, kept: Kept) -> None:
-        self._units, self._options, self._decided, self._kept = units, options, decided, kept
-        self._packing: Beside[bytes] | None = None
-
-    @functools.cached_property
-    def description(self) -> Description:
-        """The description, without what is known only since the link."""
-        if self._decided is None:
-            from upstare.model.description import Linked, from_json
-            from upstare.model.packed import inflate
-
-            return from_json(inflate(self._kept.body), vars(Linked("", "", "", [])))
-        from upstare.decide import describe
-
-        return describe(self._units, self._decided, self._options)
-
-    @functools.cached_property
-    def outline(self) -> Outline:
-        """Its outline. If it is new the body of the description is packed from now on."""
-        if self._decided is None:
-            return self._kept.outline()
-        from upstare.model.outline import outline
-
-        found = outline(self.description)
-        self._packing = Beside(partial(self._keep, found, self._decided.keys))
-        return found
-
-    @functools.cached_property
-    def body(self) -> bytes:
-        """The body of the description, which is kept for the next build."""
-        _ = self.outline
-        return self._packing.result() if self._packing is not None else self._kept.body
-
-    def complete(self) -> None:
-        """Wait until it is kept, if it is new."""
-        _ = self.body
-
-    def _keep(self, outline: Outline, keys: list[str]) -> bytes:
-        from upstare.model.description import pack_body
-
-        body = pack_body(self.description)
-        self._kept.keep(keys, outline, body)
-        return body
 
 
 @dataclass
@@ -88,8 +30,13 @@ class Image:
 
     objects: dict[str, Path]
     extra_objects: list[Path]
-    described: Described
+    describe: Callable[[], Described]
     dynamic_list: str = DYNAMIC_LIST
+
+    @functools.cached_property
+    def described(self) -> Described:
+        """How it is described, which takes its time: ask for it while something else is at work."""
+        return self.describe()
 
 
 def _kept_object(unit: Unit, objects: Sequence[References], work: Path) -> list[Path]:
@@ -124,19 +71,19 @@ def build_image(
     def begin(sources: str) -> _ImageObject:
         return _ImageObject(units[0], build or sources, program, version, work, options)
 
-    made = _known(unit_work, kept, begin) or _make(unit_work, begin, options, progress or _no_report)
+    made = _known(unit_work, kept, begin) or _make(unit_work, kept, begin, options, progress or _no_report)
     extra = _kept_object(units[0], [o.references for o in made.objects], work)
     extra.append(made.image_object.path())
     objects = {u.digest: o.path for u, o in zip(units, made.objects, strict=True)}
-    return Image(objects, extra, Described(units, options, made.decided, kept))
+    return Image(objects, extra, made.describe)
 
 
 class _Made(NamedTuple):
-    """The objects of an image, and what was decided if it was not known."""
+    """The objects of an image, and how it is described."""
 
     image_object: _ImageObject
     objects: list[UnitObject]
-    decided: Decided | None = None
+    describe: Callable[[], Described]
 
 
 def _known(unit_work: UnitWork, kept: Kept, begin: Callable[[str], _ImageObject]) -> _Made | None:
@@ -149,14 +96,16 @@ def _known(unit_work: UnitWork, kept: Kept, begin: Callable[[str], _ImageObject]
     objects = [unit_work.known_object(number, key) for number, key in enumerate(keys)]
     known = [o for o in objects if o is not None]
     if len(known) == len(objects):
-        return _Made(image_object, known)
+        return _Made(image_object, known, kept.described)
     image_object.path()
     return None
 
 
-def _make(unit_work: UnitWork, begin: Callable[[str], _ImageObject], options: Options, report: Progress) -> _Made:
+def _make(
+    unit_work: UnitWork, kept: Kept, begin: Callable[[str], _ImageObject], options: Options, report: Progress
+) -> _Made:
     """The same, made of the units."""
-    from upstare.decide import decide, sources_digest
+    from upstare.decide import decide, describe, sources_digest
 
     units = unit_work.units
     numbers = range(len(units))
@@ -168,7 +117,13 @@ def _make(unit_work: UnitWork, begin: Callable[[str], _ImageObject], options: Op
         made = [unit_work.known_object(i, decided.keys[i]) for i in numbers]
         again = [partial(UnitWork.object, number=i, decisions=d) for i, d in enumerate(decided.decisions)]
         objects = team.complete(made, again, report, "transforming")
-        return _Made(image_object, objects, decided)
+
+    def described() -> Described:
+        found = describe(units, decided, options)
+        kept.keep(decided.keys, found)
+        return found
+
+    return _Made(image_object, objects, described)
 
 
 def _no_report(stage: str, done: int, total: int) -> None:

@@ -28,18 +28,22 @@ from upstare.model.description import (
     Function,
     Loop,
     OpaqueCall,
+    PackedFrame,
     UnitInfo,
     Variable,
     pack_body,
+    pack_frame,
 )
 from upstare.model.facts import ConstantFact, Flow, UnitSummary, VariableFact
 from upstare.model.flows import Flows
-from upstare.model.outline import outline
+from upstare.model.outline import Described, outline
 from upstare.model.program import Program, function_id, redirect_lists, relative_paths
 from upstare.model.unit import Options, Unit
 from upstare.release import ABI, release_digest
 from upstare.units import Team, UnitFacts, UnitWork
 from upstare.workers import Beside
+
+_NO_FRAME = pack_frame(0, [], [])
 
 
 @dataclass
@@ -106,14 +110,15 @@ def sources_digest(units: Sequence[Unit], summaries: Sequence[UnitSummary], opti
     return digest.hexdigest()
 
 
-def describe(units: Sequence[Unit], decided: Decided, options: Options) -> Description:
-    """The description of a program, but for its names and how it is linked."""
+def describe(units: Sequence[Unit], decided: Decided, options: Options) -> Described:
+    """How a program is described, but for its names and how it is linked."""
     summaries, merged = decided.summaries, decided.merged
     result = Description(FORMAT, ABI, "", "", "", options.scheme, options.placement, [])
     result.sources = sources_digest(units, summaries, options)
     result.clones = options.clones
     _, _, calls_opaque = redirect_lists(include_directory().parent)
     flows: list[list[Flow]] = []
+    frames: list[PackedFrame] = []
     redirected = set(merged.redirects).difference(calls_opaque)
     for index, (unit, summary, made) in enumerate(zip(units, summaries, decided.facts, strict=True)):
         name = merged.names[index]
@@ -126,15 +131,15 @@ def describe(units: Sequence[Unit], decided: Decided, options: Options) -> Descr
                     result.types[key] = kind
         for fact in summary.functions:
             key2 = (index, fact.name)
-            detail = made.functions.get(fact.name)
+            frame = made.frames.get(fact.name)
+            frames.append(frame or _NO_FRAME)
             taken = key2 in merged.address_taken
             identity = function_id(name, fact.name)
             result.functions.append(
                 Function(
                     identity, name, fact.name, fact.file, fact.line, fact.static, fact.type, fact.returns, fact.body,
-                    detail is not None, fact.pinned, taken, merged.entry_id(key2) if taken else None,
-                    detail.frame_size if detail else 0, detail.slots if detail else [], detail.points if detail else [],
-                    fact.labels,
+                    frame is not None, fact.pinned, taken, merged.entry_id(key2) if taken else None,
+                    frames[-1].size, labels=fact.labels,
                 )
             )  # fmt: skip
             if fact.pinned is not None:
@@ -165,7 +170,7 @@ def describe(units: Sequence[Unit], decided: Decided, options: Options) -> Descr
     result.outside = sorted(options.outside & {
         *(f.name for f in result.functions if not f.static), *merged.external_variables, *merged.constants.external
     })  # fmt: skip
-    return result
+    return Described(outline(result, frames), pack_body(result, frames))
 
 
 def _add_variables(result: Description, index: int, summary: UnitSummary, merged: Program) -> dict[str, str]:
@@ -263,8 +268,7 @@ def _keep(work: UnitWork, options: Options, summaries: list[UnitSummary], merged
     os.nice(5)  # there is time until the compiler has ended, and no longer
     with Team(work, 1) as team:
         decided = decide(work, options, summaries, team, merged)
-    description = describe(work.units, decided, options)
-    Kept(work.cache, work.units, options).keep(decided.keys, outline(description), pack_body(description))
+    Kept(work.cache, work.units, options).keep(decided.keys, describe(work.units, decided, options))
 
 
 def _decide_some(

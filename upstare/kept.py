@@ -19,7 +19,7 @@ from upstare.release import release_digest
 
 if TYPE_CHECKING:
     from upstare.driver.cache import Cache
-    from upstare.model.outline import Outline
+    from upstare.model.outline import Described
     from upstare.model.unit import Options, Unit
 
 
@@ -28,8 +28,6 @@ _LENGTHS = struct.Struct("<3Q")
 
 class Kept:
     """The place of one program.
-
-    ``body``: the body of its description (:func:`~upstare.model.description.pack_body`), when :meth:`keys` found it.
 
     Args:
         cache: where it is.
@@ -46,7 +44,7 @@ class Kept:
         self._key = _digest(
             release_digest(), self._place, [u.digest for u in units], sorted(outside), compilers, redirects
         ).encode()
-        self._outline = self.body = b""
+        self._outline = self._body = b""
 
     def keys(self) -> tuple[str, list[str]] | None:
         """The digest of the sources, and of each unit the key of what was decided on it; None if that is not known."""
@@ -56,17 +54,19 @@ class Kept:
         at = len(self._key)
         lengths = _LENGTHS.unpack_from(found, at)
         at += _LENGTHS.size
-        first, self._outline, self.body = (found[at + sum(lengths[:n]) :][: lengths[n]] for n in range(3))
+        first, self._outline, self._body = (found[at + sum(lengths[:n]) :][: lengths[n]] for n in range(3))
         known: tuple[str, list[str]] = pickle.loads(first)
         return known
 
-    def outline(self) -> Outline:
-        """The outline of the description that belongs to the :meth:`keys` that were found."""
-        result: Outline = pickle.loads(self._outline)
-        return result
+    def described(self) -> Described:
+        """What belongs to the :meth:`keys` that were found."""
+        from upstare.model.outline import Described
 
-    def keep(self, keys: list[str], outline: Outline, body: bytes) -> None:
+        return Described(pickle.loads(self._outline), self._body)
+
+    def keep(self, keys: list[str], described: Described) -> None:
         """This is found from now on. Raises UpstareError if it cannot be written."""
+        outline, body = described
         parts = pickle.dumps((outline.sources, keys)), pickle.dumps(outline), body
         self._cache.put(self._place, b"".join([self._key, _LENGTHS.pack(*map(len, parts)), *parts]))
 

@@ -12,7 +12,7 @@ import os
 import pickle
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from upstare.frontend.functions import FunctionTree
     from upstare.frontend.nodes import Parsed
     from upstare.frontend.types import TypeTable
-    from upstare.model.description import Function, Type
+    from upstare.model.description import PackedFrame, Type
     from upstare.model.facts import UnitSummary
     from upstare.model.unit import Unit
 
@@ -46,6 +46,7 @@ class _Loaded:
     parsed: Parsed
     trees: list[FunctionTree]
     types: TypeTable
+    summarised: dict[str, Type] = field(default_factory=dict)  # the types that its summary has
 
 
 # A parsed unit takes many times the memory of its text. Beyond this much text a worker reads a unit again when it
@@ -73,9 +74,10 @@ def _load(unit: Unit) -> _Loaded:
 
 @dataclass
 class UnitFacts:
-    """What the transform found out about a unit: functions by name, the reasons for those it pinned, types."""
+    """What the transform found out about a unit: frames by function, the reasons for those that it pinned, types that
+    the summary does not have."""
 
-    functions: dict[str, Function]
+    frames: dict[str, PackedFrame]
     pinned: dict[str, str]
     types: dict[str, Type]
 
@@ -146,6 +148,7 @@ class UnitWork:
 
         loaded = _load(self.units[number])
         summary = summarise(loaded.parsed, loaded.trees, loaded.types)
+        loaded.summarised = dict(loaded.types.types)
         self.cache.put(self._key("summary", number), pickle.dumps(summary))
         return summary
 
@@ -154,7 +157,8 @@ class UnitWork:
         loaded = _load(self.units[number])
         transformed = _run_transform(loaded, decisions)
         self._text(number, decisions).write_bytes(transformed.text)
-        result = UnitFacts(transformed.functions, transformed.pinned, loaded.types.types)
+        types = {key: kind for key, kind in loaded.types.types.items() if loaded.summarised.get(key) is not kind}
+        result = UnitFacts(transformed.frames, transformed.pinned, types)
         self.cache.put(self._key("facts", number, decisions.key()), pickle.dumps(result))
         return result
 

@@ -72,7 +72,7 @@ def build_image(
     description = Description(
         1, 1, "", "", "", options.scheme, options.placement, [], units=described, sources="0" * 64
     )
-    described_so = SimpleNamespace(outline=outline(description), body=pack_body(description))
+    described_so = SimpleNamespace(outline=outline(description, []), body=pack_body(description, []))
     return SimpleNamespace(
         objects=objects, extra_objects=[], described=described_so, dynamic_list="{ upstare_*; };\n"
     )

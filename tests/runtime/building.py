@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.support.described import frames
 from tests.support.tool import REPOSITORY
 from upstare.driver import elf, reach
 from upstare.driver.runtime import SEGMENT, WRAP_JUMPS, runtime_object
@@ -95,7 +96,7 @@ def build(
     run(["gcc", *FLAGS, *flags, *objects, runtime, *WRAPS, f"-Wl,-T,{script}", "-rdynamic", "-o", out])
     elf.withhold_segment(out, (elf.SECTION_UPDATE, elf.SECTION_RESUME))
     table = out.with_suffix(".table")
-    table.write_bytes(build_table(out, outline(description), description.build))
+    table.write_bytes(build_table(out, outline(description, frames(description)), description.build))
     run(["objcopy", "--remove-section", ".upstare_notes", "--add-section", f".upstare.points={table}", out])
     return out
 
@@ -110,7 +111,7 @@ def build_patch(source: Path, old: Path, scheme: str = "trap", flags: Sequence[s
     run([*_compile(source, after, [*flags, *builds, *shared]), info, "-o", out])
     elf.bind_late(out)
     table = out.with_suffix(".table")
-    table.write_bytes(build_table(out, outline(after), after.build))
+    table.write_bytes(build_table(out, outline(after, frames(after)), after.build))
     run(["objcopy", "--remove-section", ".upstare_notes", "--add-section", f".upstare.points={table}",
          "--add-section", f".upstare.oldpoints={old.with_suffix('.table')}", out])  # fmt: skip
     return out

@@ -8,15 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.described import frames
 from upstare import decide, kept
 from upstare.build import build_image
 from upstare.driver import embed
 from upstare.driver.cache import Cache
 from upstare.driver.compiler import Compiler
 from upstare.kept import Kept
-from upstare.model.description import Linked, from_json
-from upstare.model.outline import FunctionOutline, Outline, outline
-from upstare.model.packed import inflate
+from upstare.model.outline import Described, FunctionOutline, Outline, outline
 from upstare.model.unit import Options, Unit
 from upstare.workers import Beside
 
@@ -49,8 +48,7 @@ def build(tmp_path: Path) -> Callable[..., bytes]:
         work.mkdir()
         image = build_image(units, Options(clones=False), work, name, "1.0")
         described = image.described
-        assert described.outline == outline(described.description)
-        assert described.description == from_json(inflate(described.body), vars(Linked("", "", "", [])))
+        assert described.outline == outline(described.description(), frames(described.description()))
         return described.body + b"".join(path.read_bytes() for path in [*image.objects.values(), *image.extra_objects])
 
     return call
@@ -94,7 +92,7 @@ def test_every_ingredient_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     def found(these: list[Unit] = units, those: Options = options) -> tuple[str, list[str]] | None:
         return Kept(Cache(), these, those).keys()
 
-    Kept(Cache(), units, options).keep(["1", "2"], known, b"body")
+    Kept(Cache(), units, options).keep(["1", "2"], Described(known, b"body"))
     assert found() == ("digest", ["1", "2"])
     assert found([units[0], unit("b.c", b"int c;")]) is None
     assert found([units[0], replace(units[1], path="/elsewhere/b.c")]) is None
@@ -117,9 +115,9 @@ def test_the_next_takes_the_place_of_the_last() -> None:
     one, two = [unit("a.c", b"int a;")], [unit("a.c", b"int b;")]
     known = Outline("trap", "digest", [], [FunctionOutline(1, "f", "int ()", "int", 16, False, ((1, None),))])
     for units in (one, two):
-        Kept(Cache(), units, Options()).keep(["key"], known, units[0].text)
+        Kept(Cache(), units, Options()).keep(["key"], Described(known, units[0].text))
     last = Kept(Cache(), two, Options())
     assert last.keys() is not None
-    assert (last.outline(), last.body) == (known, b"int b;")
+    assert last.described() == (known, b"int b;")
     assert Kept(Cache(), one, Options()).keys() is None
     assert len([path for path in Path(Cache().directory).rglob("*") if path.is_file()]) == 1

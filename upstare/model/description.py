@@ -19,7 +19,7 @@ import operator
 import struct
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 from upstare.errors import UpstareError
 
@@ -312,14 +312,40 @@ def from_json(data: bytes, linked: dict[str, Any]) -> Description:
     return Description(**raw)
 
 
-def pack_body(description: Description) -> bytes:
-    """The body of a container: all that is known before the link."""
+class PackedFrame(NamedTuple):
+    """The frame of a function as a body has it; most of a body are frames, which seldom change."""
+
+    size: int
+    callees: tuple[tuple[int, str | None], ...]  # of the points: the number, and what is called
+    text: str  # the members ``slots`` and ``points`` of ``Function`` in JSON
+
+
+def pack_frame(size: int, slots: list[Slot], points: list[Point]) -> PackedFrame:
+    """Pack the frame of a function."""
+    text = _json({"slots": slots, "points": points})[1:-1]
+    return PackedFrame(size, tuple((p.number, p.callee) for p in points), text)
+
+
+def pack_body(description: Description, frames: Sequence[PackedFrame]) -> bytes:
+    """The body of a container: all that is known before the link.
+
+    Args:
+        description: without frames.
+        frames: of its functions.
+    """
     import zstandard  # not needed by everybody who imports this
 
-    later = {f.name for f in fields(Linked)}
-    body = {name: value for name, value in vars(description).items() if name not in later}
-    text = json.dumps(body, default=vars, separators=(",", ":")).encode()
-    return zstandard.ZstdCompressor(level=3).compress(text)
+    apart = {"functions", *(f.name for f in fields(Linked))}
+    members = [f'"{name}":{_json(value)}' for name, value in vars(description).items() if name not in apart]
+    functions = []
+    for function, frame in zip(description.functions, frames, strict=True):
+        rest = {name: value for name, value in vars(function).items() if name not in ("slots", "points")}
+        functions.append(f"{_json(rest)[:-1]},{frame.text}}}")
+    text = f'{{{",".join(members)},"functions":[{",".join(functions)}]}}'
+    return zstandard.ZstdCompressor(level=3).compress(text.encode())
+
+
+_json = json.JSONEncoder(default=vars, separators=(",", ":")).encode
 
 
 def pack(linked: Linked, body: bytes, records: Sequence[bytes]) -> bytes:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from upstare.model.description import Description
+from upstare.model.description import Description, Linked, PackedFrame, from_json
 
 
 class FunctionOutline(NamedTuple):
@@ -36,14 +37,27 @@ class Outline(NamedTuple):
     functions: list[FunctionOutline]
 
 
-def outline(description: Description) -> Outline:
-    """The outline of a description."""
+class Described(NamedTuple):
+    """What a link needs of a description: the outline, and the body of the container."""
+
+    outline: Outline
+    body: bytes
+
+    def description(self) -> Description:
+        """The description, without what is known only since the link. Raises ValueError if it is damaged."""
+        from upstare.model.packed import inflate
+
+        return from_json(inflate(self.body), vars(Linked("", "", "", [])))
+
+
+def outline(description: Description, frames: Sequence[PackedFrame]) -> Outline:
+    """The outline of a description, which has no frames, and the frames of its functions."""
     units = {u.path: UnitOutline(u.path, u.digest, {}) for u in description.units}
     functions = []
-    for f in description.functions:
-        callees = tuple((p.number, p.callee) for p in f.points)
+    for f, frame in zip(description.functions, frames, strict=True):
+        pinned = f.pinned is not None
         functions.append(
-            FunctionOutline(int(f.id, 16), f.name, f.type, f.returns, f.frame_size, f.pinned is not None, callees)
+            FunctionOutline(int(f.id, 16), f.name, f.type, f.returns, frame.size, pinned, frame.callees)
         )
         if f.pinned is not None:
             units[f.unit].pinned[f.name] = f.pinned

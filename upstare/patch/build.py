@@ -189,7 +189,6 @@ def add_tables(result: Path, old: Executable, image: Image, build: str, more: Ma
     if before is None:
         raise UpstareError(f"{old.path} has lost its point table ({SECTION_POINTS})", hint="build it again")
     add_sections(result, {SECTION_POINTS: points, SECTION_OLD_POINTS: before, **more}, remove=[SECTION_NOTES])
-    image.described.complete()
 
 
 def _verify_symbols(result: Path, old: Executable, new: Executable, compiler: list[str], work: Path) -> None:

@@ -34,7 +34,7 @@ def _make(executable: Executable, cache: Cache, key: str, progress: Progress | N
     with process.Scratch() as scratch:
         work = Path(scratch)
         image = build_shared(executable, work, progress, twin=True)
-        _verify(executable.description, image.described.description)
+        _verify(executable.description, image.described.description())
         compiler = executable.description.units[0].compiler
         objects = [*image.objects.values(), _says_what_it_is(executable.description, compiler, work)]
         result = link_shared(executable, executable, image, objects, work)
