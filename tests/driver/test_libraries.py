@@ -8,6 +8,7 @@ import pytest
 
 from tests.driver.place import Place
 from upstare.driver import elf
+from upstare.driver.sections import add_sections
 from upstare.model.description import Description, unpack
 
 ASSEMBLY = ".globl odd\nodd: ret\n.section .note.GNU-stack\n"
@@ -315,7 +316,7 @@ def test_a_library_for_another_processor_stays_as_it_is(place: Place) -> None:
 
 def test_a_damaged_record(versioned: Place) -> None:
     versioned.good_cc("-fPIC", "-shared", "greet.c", "-o", "libgreet.so")
-    elf.add_sections(versioned / "libgreet.so", {elf.SECTION_LIBRARY: b"{]"})
+    add_sections(versioned / "libgreet.so", {elf.SECTION_LIBRARY: b"{]"})
     result = versioned.cc("main.c", "-L.", "-lgreet", "-o", "prog")
     assert (result.returncode, (versioned / "prog").exists()) == (1, False)
     assert "what libgreet.so says of itself is damaged" in result.stderr.replace(str(versioned.directory) + "/", "")

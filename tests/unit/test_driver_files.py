@@ -65,13 +65,6 @@ def test_symbols(example: Path) -> None:
     assert symbols["hidden"].local
 
 
-def test_sections_are_added_replaced_and_removed(example: Path) -> None:
-    elf.add_sections(example, {".a": b"one", ".b": b"two"})
-    elf.add_sections(example, {".a": b"three"}, remove=[".b", ".missing"])
-    assert elf.read_section(example, ".a") == b"three"
-    assert elf.read_section(example, ".b") is None
-
-
 @pytest.mark.parametrize("data", [b"", b"\x7fELF", b"#!/bin/sh\n", b"\x7fELF\x01\x01" + b"\0" * 100])
 def test_what_is_not_elf(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "x"

@@ -1,6 +1,6 @@
 """Reading and changing the ELF files of a build: sections, symbols, and the members of archives.
 
-The reader knows little-endian 64-bit ELF, which is all that x86-64 has; changes are left to objcopy.
+The reader knows little-endian 64-bit ELF, which is all that x86-64 has. Sections are changed in sections.py.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from upstare.errors import UpstareError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Container, Iterable, Iterator
 
 SECTION_UNIT = ".upstare.unit"
 SECTION_LIBRARY = ".upstare.library"
@@ -414,24 +414,3 @@ def _change_symbols(path: Path, table: str, change: Callable[[str, bytearray], N
         with path.open("r+b") as changed:
             changed.seek(section.offset)
             changed.write(rows)
-
-
-def add_sections(path: Path, sections: Mapping[str, bytes], remove: Iterable[str] = ()) -> None:
-    """The file has these sections (not loaded, in place of any of the same name), and those in ``remove`` are gone.
-
-    Raises:
-        UpstareError: objcopy cannot do it.
-    """
-    present = {s.name for s in read(path).sections}
-    gone = [name for name in remove if name in present and name not in sections]
-    if not sections and not gone:
-        return
-    with process.Scratch() as scratch:
-        words = ["objcopy"]
-        for name in gone:
-            words += ["--remove-section", name]
-        for number, (name, data) in enumerate(sections.items()):
-            file = Path(scratch, str(number))
-            file.write_bytes(data)
-            words += ["--update-section" if name in present else "--add-section", f"{name}={file}"]
-        process.check([*words, str(path)], f"change the sections of {path}")

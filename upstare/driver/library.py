@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from upstare.driver import args, elf, embed, inputs
 from upstare.driver.args import Command
 from upstare.driver.inputs import Input, Part
+from upstare.driver.sections import add_sections
 from upstare.errors import NotUpdatable, UpstareError
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def describe_library(command: Command, compiler: Sequence[str], output: Path) ->
     directories = [os.path.abspath(d) for d in inputs.search_directories(command)]
     record = Record({n: shared[n] for n in library.dynamic(elf.DT_NEEDED) if n in shared}, directories, obstacle)
     sections = {elf.SECTION_UNIT: present + b"".join(units)} if units else {}
-    elf.add_sections(output, {**sections, elf.SECTION_LIBRARY: record.encode()})
+    add_sections(output, {**sections, elf.SECTION_LIBRARY: record.encode()})
 
 
 def _obstacle(command: Command, opaque: Sequence[Part]) -> str | None:

@@ -30,6 +30,7 @@ from upstare.driver.library import describe_library
 from upstare.driver.prepare import remember
 from upstare.driver.progress import LinkProgress
 from upstare.driver.runtime import SEGMENT, WRAP_JUMPS
+from upstare.driver.sections import add_sections
 from upstare.errors import NotUpdatable, UpstareError, UsageError
 from upstare.model.unit import Options, Unit
 
@@ -198,7 +199,7 @@ class _Link:
                     elf.SECTION_DESCRIPTION: self.pack(linked, image, units),
                     **({} if choices.clones else {elf.SECTION_MAKER: maker(build)}),
                 }
-                elf.add_sections(program, sections, remove=[elf.SECTION_NOTES, elf.SECTION_UNIT])
+                add_sections(program, sections, remove=[elf.SECTION_NOTES, elf.SECTION_UNIT])
                 elf.withhold_segment(program, (elf.SECTION_UPDATE, elf.SECTION_RESUME))
                 if any(t.kind == args.STRIP for t in self.command.tokens):
                     process.check(["strip", "--strip-all", str(program)], f"strip {self.output}")
@@ -519,7 +520,7 @@ def _carry_units(command: Command, compiler: Sequence[str], output: Path, files:
     if command.other_sources or inputs.opaque_parts(files.get(), result):
         records.append(embed.opaque_record())
     if records:
-        elf.add_sections(output, {elf.SECTION_UNIT: present + b"".join(records)})
+        add_sections(output, {elf.SECTION_UNIT: present + b"".join(records)})
 
 
 @contextmanager

@@ -13,13 +13,13 @@ from upstare.driver.elf import (
     SECTION_NOTES,
     SECTION_POINTS,
     STT_TLS,
-    add_sections,
     bind_late,
     lead_to_entries,
     read,
     read_section,
 )
 from upstare.driver.runtime import WRAP_JUMPS, include_directory
+from upstare.driver.sections import add_sections
 from upstare.errors import UpstareError
 from upstare.model.description import Description, unit_text
 from upstare.model.unit import Options, Unit
