@@ -3,7 +3,7 @@
 set -eu
 missing=
 for package in build-essential gcc make patch autoconf automake dpkg-dev gdb python3-venv clang csmith libcsmith-dev \
-  libevent-dev libpam0g-dev libcap-dev tcl zlib1g-dev; do
+  libevent-dev libpam0g-dev libcap-dev libtool tcl zlib1g-dev; do
   dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
 done
 [ -n "$missing" ] || exit 0

@@ -36,11 +36,12 @@ from upstare.model.description import (
 )
 from upstare.model.facts import ConstantFact, Flow, UnitSummary, VariableFact
 from upstare.model.flows import Flows
+from upstare.model.guess import guess
 from upstare.model.outline import Described, outline
 from upstare.model.program import Program, function_id, redirect_lists, relative_paths
 from upstare.model.unit import Options, Unit
 from upstare.release import ABI, release_digest
-from upstare.units import Team, UnitFacts, UnitWork
+from upstare.units import Compilation, Team, UnitFacts, UnitWork
 from upstare.workers import Beside
 
 _NO_FRAME = pack_frame(0, [], [])
@@ -220,25 +221,37 @@ def prepare_units(
         before, work = UnitWork(units, Path(scratch)), UnitWork(now, Path(scratch))
         summaries = _summaries(work, changed)
         outside = set(options.outside)
-        for number in changed:
-            old = _external_names(before.known_summary(number) or before.summary(number))
-            if 2 * len(old & outside) > len(old):  # as with -rdynamic
-                outside |= _external_names(summaries[number]) - old
+        old = {number: before.known_summary(number) or before.summary(number) for number in changed}
+        for number, summary in old.items():
+            names = _external_names(summary)
+            if 2 * len(names & outside) > len(names):  # as with -rdynamic
+                outside |= _external_names(summaries[number]) - names
         options = replace(options, outside=frozenset(outside))
         pins = _count_pinned(summaries)
-        merged, chosen = _decide_some(work, options, summaries, changed)
-        if _pin_more(summaries, [{} if number in changed else names for number, names in enumerate(pinned)]):
-            merged, chosen = _decide_some(work, options, summaries, changed)
-        everything = None
-        if _count_pinned(summaries) == pins:  # otherwise the build decides in another order, and perhaps differently
-            everything = Beside(partial(_keep, work, options, summaries, merged))
+        begun: Compilation | None = None
+        everything: Beside[None] | None = None
         try:
+            if len(changed) == 1:
+                [number] = changed
+                last = before.last_decisions(number)
+                guessed = guess(last, old[number], summaries[number], outside) if last is not None else None
+                if guessed is not None and not _facts(work, number, guessed).pinned:
+                    begun = work.begin(number, guessed)
+            merged, chosen = _decide_some(work, options, summaries, changed)
+            if _pin_more(summaries, [{} if number in changed else names for number, names in enumerate(pinned)]):
+                merged, chosen = _decide_some(work, options, summaries, changed)
+            if begun is not None and begun.key not in [decisions.key() for decisions in chosen.values()]:
+                begun.stop()
+                begun = None
+            if _count_pinned(summaries) == pins:  # otherwise the build decides in another order, perhaps differently
+                everything = Beside(partial(_keep, work, options, summaries, merged))
             for number, decisions in chosen.items():
-                if work.known_object(number, decisions.key()) is None:
-                    work.object(number, decisions)
+                (begun or work.begin(number, decisions)).result()
         finally:
             if everything is not None:
                 everything.end()
+            if begun is not None:
+                begun.stop()
 
 
 def _summaries(work: UnitWork, changed: Collection[int]) -> list[UnitSummary]:
@@ -265,7 +278,7 @@ def _count_pinned(summaries: Sequence[UnitSummary]) -> int:
 def _keep(work: UnitWork, options: Options, summaries: list[UnitSummary], merged: Program) -> None:
     """What :func:`build_image` will decide is kept."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no half of it is left
-    os.nice(5)  # there is time until the compiler has ended, and no longer
+    os.nice(10)  # there is time until the compiler has ended, and no longer
     with Team(work, 1) as team:
         decided = decide(work, options, summaries, team, merged)
     Kept(work.cache, work.units, options).keep(decided.keys, describe(work.units, decided, options))
@@ -280,9 +293,13 @@ def _decide_some(
         chosen = {number: _decisions(merged, number) for number in numbers}
         found: list[Mapping[str, str]] = [{}] * len(summaries)
         for number, decisions in chosen.items():
-            found[number] = (work.known_facts(number, decisions.key()) or work.facts(number, decisions)).pinned
+            found[number] = _facts(work, number, decisions).pinned
         if not _pin_more(summaries, found):
             return merged, chosen
+
+
+def _facts(work: UnitWork, number: int, decisions: Decisions) -> UnitFacts:
+    return work.known_facts(number, decisions.key()) or work.facts(number, decisions)
 
 
 def _external_names(summary: UnitSummary) -> set[str]:

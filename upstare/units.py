@@ -132,6 +132,16 @@ class UnitWork:
         refers = self.cache.read(self._object_key("references", number, decisions))
         return UnitObject(path, pickle.loads(refers)) if path is not None and refers is not None else None
 
+    def last_decisions(self, number: int) -> Decisions | None:
+        """The decisions with which a unit was transformed last."""
+        found = self.cache.read(self._key("decisions", number))
+        decisions: Decisions | None = pickle.loads(found) if found is not None else None
+        return decisions
+
+    def known_code(self, number: int, decisions: str) -> Path | None:
+        """The object of a unit, if it was made before, whatever is known of its references."""
+        return self.cache.get(self._object_key("object", number, decisions))
+
     def _object_key(self, what: str, number: int, decisions: str) -> str:
         """The key of what depends on the version of the compiler, too."""
         return self._key(f"{what} {ask(self.units[number].compiler).identity}", number, decisions)
@@ -160,33 +170,70 @@ class UnitWork:
         types = {key: kind for key, kind in loaded.types.types.items() if loaded.summarised.get(key) is not kind}
         result = UnitFacts(transformed.frames, transformed.pinned, types)
         self.cache.put(self._key("facts", number, decisions.key()), pickle.dumps(result))
+        self.cache.put(self._key("decisions", number), pickle.dumps(decisions))
         return result
 
     def object(self, number: int, decisions: Decisions) -> UnitObject:
         """Compile a transformed unit."""
-        key = self._object_key("object", number, decisions.key())
-        found = self.cache.get(key)
-        if found is None:
-            found = self._compiled(number, decisions, key)
-        refers = references(found)
-        self.cache.put(self._object_key("references", number, decisions.key()), pickle.dumps(refers))
-        return UnitObject(found, refers)
+        return self.begin(number, decisions).result()
+
+    def begin(self, number: int, decisions: Decisions) -> Compilation:
+        """Begin to compile a transformed unit, if its object is not known."""
+        return Compilation(self, number, decisions)
 
     def _text(self, number: int, decisions: Decisions) -> Path:
         """Where the transformed text of a unit is on its way to the compiler."""
         return self.work / f"{self._key('object', number, decisions.key())[:16]}.i"
 
-    def _compiled(self, number: int, decisions: Decisions, key: str) -> Path:
+    def transformed(self, number: int, decisions: Decisions) -> Path:
+        """The transformed text of a unit."""
         source = self._text(number, decisions)
         if not source.exists():
             source.write_bytes(_run_transform(_load(self.units[number]), decisions).text)
-        target = source.with_suffix(".o")
-        _compile(self.units[number], source, target, decisions)
-        kept = self.cache.put(key, target)
-        if not os.environ.get("UPSTARE_KEEP"):
-            source.unlink()
-        target.unlink(missing_ok=True)
-        return kept
+        return source
+
+    def keep_code(self, number: int, decisions: str, code: Path) -> Path:
+        """The object of a unit, which was just made, is known from now on; where it is kept."""
+        return self.cache.put(self._object_key("object", number, decisions), code)
+
+    def refer(self, number: int, decisions: str, code: Path) -> UnitObject:
+        """The object of a unit, of which all is known from now on."""
+        refers = references(code)
+        self.cache.put(self._object_key("references", number, decisions), pickle.dumps(refers))
+        return UnitObject(code, refers)
+
+
+class Compilation:
+    """The compiler at work on a unit that was transformed with these decisions."""
+
+    def __init__(self, work: UnitWork, number: int, decisions: Decisions) -> None:
+        self.key = decisions.key()
+        self._work, self._number, self._decisions = work, number, decisions
+        self._compiler: process.Child | None = None
+        self._known = work.known_code(number, self.key)
+        if self._known is None:
+            self._source = work.transformed(number, decisions)
+            self._target = self._source.with_suffix(".o")
+            self._compiler = _start_compiler(work.units[number], self._source, self._target, decisions)
+
+    def result(self) -> UnitObject:
+        """The object, which is kept. Raises UpstareError if the compiler fails."""
+        work, number = self._work, self._number
+        if self._compiler is not None:
+            compiler, self._compiler = self._compiler, None
+            _finish_compiler(compiler, work.units[number], self._source, self._target, self._decisions)
+            self._known = work.keep_code(number, self.key, self._target)
+            if not os.environ.get("UPSTARE_KEEP"):
+                self._source.unlink()
+            self._target.unlink(missing_ok=True)
+        assert self._known is not None
+        return work.refer(number, self.key, self._known)
+
+    def stop(self) -> None:
+        """Nobody wants the object any more."""
+        if self._compiler is not None:
+            self._compiler.end()
+            self._compiler = None
 
 
 class Team:
@@ -228,7 +275,7 @@ def _run_transform(loaded: _Loaded, decisions: Decisions) -> Transformed:
     return result
 
 
-def _compile(unit: Unit, source: Path, target: Path, decisions: Decisions) -> None:
+def _start_compiler(unit: Unit, source: Path, target: Path, decisions: Decisions) -> process.Child:
     command = [*unit.compiler, *for_recompile(unit.flags), *ask(unit.compiler).own_places]
     if decisions.scheme == "flag":
         # What is called while frames come down must not be pushed over the arguments of the call before.
@@ -236,7 +283,12 @@ def _compile(unit: Unit, source: Path, target: Path, decisions: Decisions) -> No
     if decisions.shared:
         command += ["-fPIC", "-fno-semantic-interposition", "-fvisibility=default"]
     command += ["-pipe", "-x", "cpp-output", "-c", str(source), "-o", str(target)]
-    compiler = process.start(command, capture_errors=True)
+    return process.start(command, capture_errors=True)
+
+
+def _finish_compiler(
+    compiler: process.Child, unit: Unit, source: Path, target: Path, decisions: Decisions
+) -> None:  # fmt: skip
     code = compiler.wait_or_end()
     assert compiler.errors is not None
     said = compiler.errors.take().decode(errors="replace")

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.described import frames
+from transforms.decisions import Decisions
 from upstare import decide, kept
 from upstare.build import build_image
-from upstare.driver import embed
+from upstare.driver import embed, process
 from upstare.driver.cache import Cache
 from upstare.driver.compiler import Compiler
 from upstare.kept import Kept
+from upstare.model.guess import guess
 from upstare.model.outline import Described, FunctionOutline, Outline, outline
 from upstare.model.unit import Options, Unit
+from upstare.units import Compilation, UnitWork
 from upstare.workers import Beside
 
 SERVE = b"""# 1 "serve.c"
@@ -24,6 +29,7 @@ long read(int, void *, unsigned long);
 int depth;
 int helper(int fd);
 static const char names[] = "ab";
+const char *which = names;
 int serve(int fd) { char c; while (read(fd, &c, 1) == 1) depth += helper(fd) + names[c & 1]; return depth; }
 int main(void) { return serve(0); }
 """
@@ -43,10 +49,10 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def build(tmp_path: Path) -> Callable[..., bytes]:
     """Build an image; its description and the contents of its objects."""
 
-    def call(units: list[Unit], name: str = "program") -> bytes:
+    def call(units: list[Unit], name: str = "program", outside: Collection[str] = ()) -> bytes:
         work = tmp_path / f"work{len(list(tmp_path.iterdir()))}"
         work.mkdir()
-        image = build_image(units, Options(clones=False), work, name, "1.0")
+        image = build_image(units, Options(clones=False, outside=frozenset(outside)), work, name, "1.0")
         described = image.described
         assert described.outline == outline(described.description(), frames(described.description()))
         return described.body + b"".join(path.read_bytes() for path in [*image.objects.values(), *image.extra_objects])
@@ -69,20 +75,84 @@ def test_a_build_of_the_same(build: Callable[..., bytes], monkeypatch: pytest.Mo
         build([units[0], unit("helper.c", HELPER.replace(b"+", b"-"))])
 
 
+MAIN = SERVE.index(b"int main")
+CHANGES: dict[str, tuple[bytes, list[bool]]] = {
+    # The text, and of each compilation that is begun whether what was decided is guessed.
+    "the inside of a function": (SERVE.replace(b"+=", b"-="), [True]),
+    "lines": (b"\n\n" + SERVE.replace(b"; return", b";\n return"), [True]),
+    "a function more": (SERVE.replace(b"+=", b"-=") + b"int more(void) { return depth; }\n", [True]),
+    "a function that nobody else sees": (SERVE + b"static int more(int n) { return n; }\n", [True]),
+    "a function with a point": (SERVE + b"int more(void) { return serve(0); }\n", [False]),
+    "a function that waits": (SERVE + b"int more(void) { for (;;) if (depth) return 0; }\n", [False]),
+    "a call": (SERVE.replace(b"return serve(0)", b"return serve(helper(0))"), [False]),
+    "no call": (SERVE.replace(b"serve(0)", b"0"), [False]),
+    "a variable": (SERVE.replace(b"int depth;", b"int depth, more;"), [False]),
+    "another type": (SERVE.replace(b"int depth;", b"long depth;"), [False]),
+    "a constant": (SERVE.replace(b'"ab"', b'"ba"'), [False]),
+    "a function less": (SERVE[:MAIN] + b"int main(void) { return depth; }\n", [False]),
+    "another order": (b"int serve(int);\n" + SERVE[MAIN:] + SERVE[:MAIN], [True, False]),
+}
+
+
+@pytest.mark.parametrize("visible", [False, True], ids=["", "rdynamic"])
+@pytest.mark.parametrize("change", CHANGES)
 def test_what_was_prepared(
-    build: Callable[..., bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    change: str, visible: bool, build: Callable[..., bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Beside, "end", Beside.result)  # the compiler has ended long before
+    text, expected = CHANGES[change]
+    outside = {"serve", "main", "helper", "depth", "which", "odd"} if visible else set()
     before = [unit("serve.c", SERVE), unit("helper.c", HELPER)]
-    build(before)
-    now = [unit("serve.c", SERVE.replace(b"+=", b"-=") + b"int more(void) { return depth; }\n"), before[1]]
+    build(before, outside=outside)
+    now = [unit("serve.c", text), before[1]]
     without_text = [replace(each, text=b"") for each in before]
-    decide.prepare_units(without_text, Options(clones=False), [{}, {}], {0: now[0]})
+    guesses: list[Decisions | None] = []
+    begun: list[bool] = []
+
+    def guessed(*arguments: Any) -> Decisions | None:
+        guesses.append(guess(*arguments))
+        return guesses[-1]
+
+    def counted(self: Compilation, work: UnitWork, number: int, decisions: Decisions) -> None:
+        begun.append(decisions in guesses)
+        begin(self, work, number, decisions)
+
+    begin = Compilation.__init__
+    with monkeypatch.context() as patch:
+        patch.setattr(Beside, "end", Beside.result)  # the compiler has ended long before
+        patch.setattr(decide, "guess", guessed)
+        patch.setattr(Compilation, "__init__", counted)
+        options = Options(clones=False, outside=frozenset(outside))
+        decide.prepare_units(without_text, options, [{}, {}], {0: now[0]})
+    assert begun == expected
+    if visible and change != "a function that nobody else sees" and b"more" in text:
+        outside.add("more")
     with monkeypatch.context() as patch:
         patch.setattr(decide, "decide", nobody)
-        warm = build(now)
+        warm = build(now, outside=outside)
     monkeypatch.setenv("UPSTARE_CACHE", str(tmp_path / "cold"))
-    assert build(now) == warm
+    assert build(now, outside=outside) == warm
+
+
+def test_a_guess_that_is_wrong_leaves_no_compiler_behind(
+    build: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = [unit("serve.c", SERVE), unit("helper.c", HELPER)]
+    build(before)
+    children: list[process.Child] = []
+    start = process.start
+
+    def noted(words: Sequence[str], **how: Any) -> process.Child:
+        children.append(start(words, **how))
+        return children[-1]
+
+    monkeypatch.setattr(process, "start", noted)
+    monkeypatch.setattr(decide, "_decide_some", nobody)
+    changed = unit("serve.c", SERVE.replace(b"+=", b"-="))
+    with pytest.raises(AssertionError, match="decided again"):
+        decide.prepare_units(before, Options(clones=False), [{}, {}], {0: changed})
+    assert len(children) == 1
+    with pytest.raises(ChildProcessError):
+        os.waitpid(children[0].pid, 0)
 
 
 def test_every_ingredient_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

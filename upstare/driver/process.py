@@ -59,9 +59,13 @@ class Child:
         try:
             return self.wait()
         except BaseException:
-            os.kill(self.pid, signal.SIGTERM)
-            self.wait()
+            self.end()
             raise
+
+    def end(self) -> None:
+        """End the child, in the place of `wait`."""
+        os.kill(self.pid, signal.SIGTERM)
+        self.wait()
 
 
 def start(

@@ -59,7 +59,7 @@ def _changed(data: bytes, sections: Mapping[str, bytes], remove: set[str]) -> tu
     if size != _SECTION.size or not names < count < _RESERVED - len(sections) or table + count * size > len(data):
         return None
     rows: list[Row] = [list(_SECTION.unpack_from(data, table + i * size)) for i in range(count)]
-    strings = data[rows[names][_OFFSET] :][: rows[names][_SIZE]]
+    strings = data[rows[names][_OFFSET] : rows[names][_OFFSET] + rows[names][_SIZE]]
     gone = [i for i, row in enumerate(rows) if i and _name(strings, row) in remove]
     begin = min([table, rows[names][_OFFSET], *(rows[i][_OFFSET] for i in gone)])
     loaded = [_SEGMENT.unpack_from(data, segments + i * _SEGMENT.size) for i in range(n_segments)]
@@ -79,7 +79,7 @@ def _changed(data: bytes, sections: Mapping[str, bytes], remove: set[str]) -> tu
     stay = [row for i, row in enumerate(rows) if row[_OFFSET] >= begin and row[_TYPE] != _NOBITS and i not in gone]
     for row in sorted(stay, key=lambda row: row[_OFFSET]):
         if row is not rows[names]:
-            row[_OFFSET] = put(data[row[_OFFSET] :][: row[_SIZE]], row[_ALIGN])
+            row[_OFFSET] = put(data[row[_OFFSET] : row[_OFFSET] + row[_SIZE]], row[_ALIGN])
     for i in gone:
         rows[i] = [0] * len(rows[i])
     free = iter(gone)
