@@ -66,9 +66,7 @@ class Object:
         strings = self.file.sections[table.link].offset
         for name, info, _, home, value, _ in self.symbols:
             if info & 15 == elf.STT_FUNC and 0 < home < len(self.names):
-                end = self.file.data.index(b"\0", strings + name)
-                text = self.file.data[strings + name : end].decode()
-                self.functions.setdefault(self.names[home], []).append((value, text))
+                self.functions.setdefault(self.names[home], []).append((value, self.file.string(strings + name)))
         for functions in self.functions.values():
             functions.sort()
 

@@ -11,6 +11,7 @@ import struct
 from pathlib import Path
 
 from upstare.driver import process
+from upstare.driver.mapped import Bytes, mapped
 from upstare.errors import UpstareError
 
 TYPE_CHECKING = False
@@ -109,7 +110,7 @@ class Elf:
         UpstareError: the bytes are not a 64-bit little-endian ELF file, or are cut short.
     """
 
-    def __init__(self, data: bytes, name: str) -> None:
+    def __init__(self, data: Bytes, name: str) -> None:
         self.data = data
         self.name = name
         if data[:4] != b"\x7fELF":
@@ -134,10 +135,14 @@ class Elf:
             raise ValueError("its sections lie outside of it")
         raw = [_SECTION.unpack_from(self.data, offset + i * entry_size) for i in range(count)]
         base = raw[names][4]
-        return kind, [Section(self._string(base + r[0]), r[1], r[2], r[4], r[5], r[6]) for r in raw]
+        return kind, [Section(self.string(base + r[0]), r[1], r[2], r[4], r[5], r[6]) for r in raw]
 
-    def _string(self, offset: int) -> str:
-        return self.data[offset : self.data.index(b"\0", offset)].decode(errors="surrogateescape")
+    def string(self, offset: int) -> str:
+        """The string that begins here. Raises ValueError if it does not end."""
+        end = self.data.find(b"\0", offset)
+        if end < 0:
+            raise ValueError("a name does not end")
+        return self.data[offset:end].decode(errors="surrogateescape")
 
     def section(self, name: str) -> bytes | None:
         """The bytes of all sections of this name, one after the other; None if there is none."""
@@ -161,7 +166,7 @@ class Elf:
                 for name, info, _, index, value, _ in _SYMBOL.iter_unpack(self.data[section.offset : end]):
                     if name:
                         local, defined = info >> 4 == STB_LOCAL, index != SHN_UNDEF
-                        yield Symbol(self._string(names + name), info & 15, local, defined, value)
+                        yield Symbol(self.string(names + name), info & 15, local, defined, value)
         except _DAMAGE as error:
             raise UpstareError(f"{self.name} is damaged: {error}") from error
 
@@ -173,7 +178,7 @@ class Elf:
         """
         try:
             return [
-                self._string(self.sections[section.link].offset + value)
+                self.string(self.sections[section.link].offset + value)
                 for section in self.sections
                 if section.type == SHT_DYNAMIC
                 for tag, value in _DYNAMIC.iter_unpack(self.data[section.offset : section.offset + section.size])
@@ -277,7 +282,7 @@ def read(path: Path) -> Elf:
         UpstareError: it cannot be read or is not one.
     """
     try:
-        data = path.read_bytes()
+        data = mapped(path)
     except OSError as error:
         raise UpstareError(f"cannot read {path}: {error.strerror}") from error
     return Elf(data, str(path))
@@ -294,17 +299,18 @@ def seal(path: Path, digest: str) -> str:
     The same sources give other code with another compiler or linker, and a point table is right for one code only. A
     file that does not hold the digest (it says nothing of itself) stays as it is.
     """
-    data = path.read_bytes()
+    file = read(path)
     old = bytes.fromhex(digest)
-    if data.count(old) != 1:
+    at = file.data.find(old)
+    if at < 0 or file.data.find(old, at + 1) >= 0:
         return digest
     new = hashlib.sha256(old)
-    for section in read(path).sections:
+    for section in file.sections:
         if section.flags & SHF_EXECINSTR and section.type != SHT_NOBITS:
-            new.update(data[section.offset : section.offset + section.size])
-    with path.open("r+b") as file:
-        file.seek(data.index(old))
-        file.write(new.digest())
+            new.update(file.data[section.offset : section.offset + section.size])
+    with path.open("r+b") as changed:
+        changed.seek(at)
+        changed.write(new.digest())
     return new.hexdigest()
 
 
@@ -374,7 +380,7 @@ def hide_all(path: Path) -> None:
 def lead_to_entries(path: Path) -> None:
     """Whoever looks up a function of a linked file by one of its names finds the stable entry, if there is one."""
     symbols = [s for s in read(path).symbols() if s.defined]
-    entries = {s.name.removeprefix(ENTRY): s.value for s in symbols if s.name.startswith(ENTRY)}
+    entries = {s.name[len(ENTRY) :]: s.value for s in symbols if s.name.startswith(ENTRY)}
     by_address = {s.value: entries[s.name] for s in symbols if s.name in entries and s.is_function}
 
     def led(name: str, entry: bytearray) -> None:
@@ -398,18 +404,16 @@ def code_digest(file: Elf) -> str:
 def _change_symbols(path: Path, table: str, change: Callable[[str, bytearray], None]) -> None:
     """``change`` is shown the name and the entry of every symbol in a table that other files see."""
     file = read(path)
-    data = file.data
     for section in file.sections:
         if section.name != table:
             continue
         names = file.sections[section.link].offset
         rows = bytearray()
         for at in range(section.offset, section.offset + section.size, _SYMBOL.size):
-            entry = bytearray(data[at : at + _SYMBOL.size])
+            entry = bytearray(file.data[at : at + _SYMBOL.size])
             name, info, *_ = _SYMBOL.unpack(entry)
             if info >> 4 != STB_LOCAL:
-                end = data.index(b"\0", names + name)
-                change(data[names + name : end].decode(errors="surrogateescape"), entry)
+                change(file.string(names + name), entry)
             rows += entry
         with path.open("r+b") as changed:
             changed.seek(section.offset)

@@ -121,9 +121,7 @@ def _symbols(file: elf.Elf, table: str) -> list[_Symbol]:
             for name, info, _, home, _, _ in _SYMBOL.iter_unpack(
                 file.data[section.offset : section.offset + section.size]
             ):
-                end = file.data.index(b"\0", strings + name)
-                text = file.data[strings + name : end].decode(errors="surrogateescape")
-                rows.append(_Symbol(text, home, info & 15))
+                rows.append(_Symbol(file.string(strings + name), home, info & 15))
     return rows
 
 

@@ -145,8 +145,9 @@ class _Link:
         self.compiler = compiler
         self.output = output
         self.files = files
-        if output.read_bytes()[4] != elf.CLASS_64:
-            raise NotUpdatable(f"{output} is a 32-bit program; only 64-bit programs can be made updateable")
+        with output.open("rb") as file:
+            if file.read(5)[4:] != bytes([elf.CLASS_64]):
+                raise NotUpdatable(f"{output} is a 32-bit program; only 64-bit programs can be made updateable")
         self.first = elf.read(output)
 
     def run(self, use: Makers | None) -> None:

@@ -94,8 +94,7 @@ def find(path: Path, prefix: str, start: str) -> Reach:
     strings = file.sections[table.link].offset
     for name, info, _, home, _, _ in symbols:
         if info >> 4 != elf.STB_LOCAL and 0 < home < len(names) and names[home] in edges:
-            end = file.data.index(b"\0", strings + name)
-            defined[file.data[strings + name : end].decode()] = names[home]
+            defined[file.string(strings + name)] = names[home]
     starters = {section for name in names if name.startswith(_STARTERS) for section in behind(name)}
     return Reach(edges, defined, sorted({*starters, defined[start]}))
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from upstare.driver import process
+from upstare.driver.mapped import Bytes, mapped
 from upstare.errors import UpstareError
 
 _HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
@@ -34,8 +35,8 @@ def add_sections(path: Path, sections: Mapping[str, bytes], remove: Iterable[str
         UpstareError: it cannot be done.
     """
     try:
+        data = mapped(path)
         with path.open("r+b") as file:
-            data = file.read()
             changed = _changed(data, sections, {*remove, *sections})
             if changed is None:
                 _leave_to_objcopy(path, data, sections, remove)
@@ -50,7 +51,7 @@ def add_sections(path: Path, sections: Mapping[str, bytes], remove: Iterable[str
         raise UpstareError(f"cannot change the sections of {path}: {error.strerror}") from error
 
 
-def _changed(data: bytes, sections: Mapping[str, bytes], remove: set[str]) -> tuple[int, bytes, bytes] | None:
+def _changed(data: Bytes, sections: Mapping[str, bytes], remove: set[str]) -> tuple[int, bytes, bytes] | None:
     """Where the file is written anew, what is there, and its header; None if it is not of the usual kind."""
     if data[:6] != b"\x7fELF\x02\x01" or len(data) < _HEADER.size:
         return None
@@ -108,7 +109,7 @@ def _refers(row: Row, gone: list[int]) -> bool:
     return bool(gone) and (row[_TYPE] == _GROUP or row[_LINK] in gone or bool(linked and row[_INFO] in gone))
 
 
-def _leave_to_objcopy(path: Path, data: bytes, sections: Mapping[str, bytes], remove: Iterable[str]) -> None:
+def _leave_to_objcopy(path: Path, data: Bytes, sections: Mapping[str, bytes], remove: Iterable[str]) -> None:
     from upstare.driver.elf import Elf
 
     present = {s.name for s in Elf(data, str(path)).sections}

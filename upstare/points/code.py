@@ -248,8 +248,9 @@ class Decoder:
         self._flags = bytes(after_call)
         self._calls = array("Q", bytes(8 * (max((place.size for place in self._places), default=0) // 2 + 1)))
         self._trace = library()
+        self._file = (ctypes.c_char * len(elf.data)).from_buffer(elf.data)
         self._text = self._trace.open_text(
-            elf.data, self._places, len(self._places), _address(self._notes), self._flags, len(self._notes)
+            self._file, self._places, len(self._places), _address(self._notes), self._flags, len(self._notes)
         )
         if not self._text:
             raise MemoryError

@@ -10,6 +10,7 @@ from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from upstare.driver.mapped import mapped
 from upstare.errors import UpstareError
 
 SHT_SYMTAB = 2
@@ -67,7 +68,7 @@ class Elf:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self.data = path.read_bytes()
+            self.data = mapped(path)
         except OSError as error:
             raise UpstareError(f"cannot read {path}: {error.strerror}") from error
         try:

@@ -8,6 +8,7 @@ code has been read from it.
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -66,9 +67,10 @@ def with_prefix(decoder: Decoder) -> list[bool]:
 
 def write_prefixes(path: Path, addresses: Iterable[int]) -> None:
     """Put prefixes at these link-time addresses of a linked file."""
-    elf = Elf(path)
-    data = bytearray(elf.data)
-    for offset in elf.offsets(addresses):
-        assert offset is not None, "an instruction was read there"
-        data[offset] = PREFIX
-    path.write_bytes(data)
+    places = list(Elf(path).offsets(addresses))
+    if not places:
+        return
+    with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as data:
+        for offset in places:
+            assert offset is not None, "an instruction was read there"
+            data[offset] = PREFIX
