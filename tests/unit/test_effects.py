@@ -41,7 +41,7 @@ def follow(elf: Elf) -> dict[str, Found]:
     bodies = Bodies(elf.functions())
     decoder = Decoder(elf, bodies, [], [])
     indices = [i for i, body in enumerate(bodies.bodies) if body.source in ("adds", "stores")]
-    found = decoder.follow([decoder.calls(i)[0] for i in indices], Proof.FROM_RETURN)
+    found = decoder.follow([decoder.calls([i])[0][0] for i in indices], Proof.FROM_RETURN)
     return {bodies.bodies[i].source: way for i, way in zip(indices, found, strict=True)}
 
 
@@ -122,7 +122,7 @@ def test_many_instructions_are_learned_while_one_is_looked_at(tmp_path: Path) ->
         "native.FLAGS.append('-fsanitize=address')\n"
         "elf = Elf(Path(sys.argv[1])); bodies = Bodies(elf.functions()); decoder = Decoder(elf, bodies, [], [])\n"
         "[large] = [i for i, body in enumerate(bodies.bodies) if body.source == 'large']\n"
-        "print(decoder.follow([decoder.calls(large)[0]], Proof.FROM_RETURN)[0].target)"
+        "print(decoder.follow([decoder.calls([large])[0][0]], Proof.FROM_RETURN)[0].target)"
     )
     sanitizer = subprocess.run(["gcc", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
     env = {**os.environ, "LD_PRELOAD": sanitizer.stdout.strip(), "ASAN_OPTIONS": "detect_leaks=0"}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import struct
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -11,11 +13,27 @@ import pytest
 from upstare.errors import UpstareError
 from upstare.points.elf import Elf
 from upstare.points.layout import IMM, MEM, MEM_FS, MEM_RIP, NO_REGISTER, OBJECT, POINTER, REG, VALUE, XMM
-from upstare.points.notes import parse_notes
-from upstare.points.operands import Place, Undecodable, decode
+from upstare.points.notes import Undecodable, decode, parse_notes
 
 REGISTERS = "rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15".split()
 NONE = NO_REGISTER
+
+
+@dataclass
+class Place:
+    """Where an operand is."""
+
+    place: int
+    base: int = 0
+    index: int = 0
+    scale: int = 0
+    value: int = 0
+
+
+def place_of(kind: int, code: bytes, address: int) -> Place:
+    row = decode(kind, code, address)
+    assert (row.kind, row.high, row.sort, row.offset, row.size) == (kind, 0, 0, 0, 0)
+    return Place(row.place, row.base, row.index, row.scale, row.value)
 
 
 def assemble(tmp_path: Path, lines: list[str], *flags: str) -> list[bytes]:
@@ -61,30 +79,30 @@ def test_memory(tmp_path: Path) -> None:
     ):
         codes = assemble(tmp_path, [template.format(text) for text, _ in forms])
         for code, (text, place) in zip(codes, forms, strict=True):
-            assert decode(kind, code, 0) == place, text
+            assert place_of(kind, code, 0) == place, text
 
 
 @pytest.mark.parametrize("flags", [(), ("-Wa,-O2",), ("-Wa,-Os",)])
 def test_registers_and_immediates(tmp_path: Path, flags: tuple[str, ...]) -> None:
     codes = assemble(tmp_path, [f"movq %{r},%rax" for r in REGISTERS], *flags)
-    assert [decode(VALUE, c, 0) for c in codes] == [Place(REG, base=i) for i in range(16)]
+    assert [place_of(VALUE, c, 0) for c in codes] == [Place(REG, base=i) for i in range(16)]
     codes = assemble(tmp_path, [f"movups %xmm{i},%xmm0" for i in range(16)], *flags)
-    assert [decode(VALUE, c, 0) for c in codes] == [Place(XMM, base=i) for i in range(16)]
+    assert [place_of(VALUE, c, 0) for c in codes] == [Place(XMM, base=i) for i in range(16)]
     numbers = [1, -1, 127, -128, 0x7FFFFFFF, -0x80000000, 0x80000000, 0xFFFFFFFF, 0x123456789ABCDEF, -(1 << 63), 0]
     codes = assemble(tmp_path, [f"movq ${n},%rax" for n in numbers], *flags)
-    assert [decode(VALUE, c, 0) for c in codes] == [Place(IMM, value=n) for n in numbers]
+    assert [place_of(VALUE, c, 0) for c in codes] == [Place(IMM, value=n) for n in numbers]
 
 
 def test_other_direction_of_moves(tmp_path: Path) -> None:
     codes = assemble(tmp_path, ["{load} movq %r9,%rax", "{store} movq %r9,%rax", "{store} movups %xmm9,%xmm0"])
-    assert [decode(VALUE, c, 0) for c in codes] == [Place(REG, base=9), Place(REG, base=9), Place(XMM, base=9)]
+    assert [place_of(VALUE, c, 0) for c in codes] == [Place(REG, base=9), Place(REG, base=9), Place(XMM, base=9)]
 
 
 def test_relative_to_instruction_pointer() -> None:
-    assert decode(VALUE, bytes.fromhex("488b05") + struct.pack("<i", 0x3EDE), 0x100) == Place(
+    assert place_of(VALUE, bytes.fromhex("488b05") + struct.pack("<i", 0x3EDE), 0x100) == Place(
         MEM_RIP, NONE, NONE, 1, 0x100 + 7 + 0x3EDE
     )
-    assert decode(VALUE, bytes.fromhex("0f1005") + struct.pack("<i", -4), 0x100).value == 0x103
+    assert place_of(VALUE, bytes.fromhex("0f1005") + struct.pack("<i", -4), 0x100).value == 0x103
 
 
 @pytest.mark.parametrize(
@@ -135,10 +153,13 @@ def note(count: int, operands: bytes, address: int = 0x1000) -> bytes:
 
 def test_notes() -> None:
     operand = struct.pack("<BBII", VALUE, 3, 16, 8) + bytes.fromhex("4889d8")
-    (first, second) = parse_notes(note(1, operand) + note(0, b"", 0) + note(0, b"", 0x1100))
+    notes, operands = parse_notes(note(0, b"", 0x1100) + note(1, operand, 0) + note(1, operand))
+    (first, second) = notes
     assert (first.address, first.label, first.resume, first.function) == (0x1000, 0x1010, 0x2000, 7)
     assert (first.point, first.line, first.flags, first.part) == (3, 42, 1, 0)
-    assert [(o.place, o.base, o.offset, o.size) for o in first.operands] == [(REG, 3, 16, 8)]
+    assert (first.operand, first.n_operands, second.n_operands) == (0, 1, 0)
+    assert [(o.kind, o.place, o.base, o.offset, o.size) for o in operands] == [(VALUE, REG, 3, 16, 8)]
+    assert operands[-1] == operands[0] and operands[:1] == list(operands)
     assert second.address == 0x1100
 
 
@@ -153,3 +174,38 @@ def test_undecodable_operand_names_the_point() -> None:
     data = note(1, struct.pack("<BBII", VALUE, 1, 16, 8) + b"\x90")
     with pytest.raises(UpstareError, match=r"point 3 \(line 42\)"):
         parse_notes(data)
+
+
+def test_relative_operands_count_from_where_they_are() -> None:
+    operand = struct.pack("<BBII", VALUE, 7, 16, 8) + bytes.fromhex("488b05") + struct.pack("<i", 0x10)
+    data = note(2, operand + operand) + note(1, operand, 0x900)
+    notes, operands = parse_notes(data, 0x5000)
+    assert [(n.address, n.operand, n.n_operands) for n in notes] == [(0x900, 2, 1), (0x1000, 0, 2)]
+    ends = [44 + 17, 44 + 34, 2 * 44 + 51]
+    assert [(o.place, o.value) for o in operands] == [(MEM_RIP, 0x5000 + end + 0x10) for end in ends]
+
+
+@pytest.mark.parametrize("kinds", [0x04, 0x0F, 0x40, 0xF0])
+def test_unknown_kinds_are_errors(kinds: int) -> None:
+    data = note(1, struct.pack("<BBII", kinds, 3, 16, 8) + bytes.fromhex("4889d8"))
+    with pytest.raises(UpstareError, match="unknown kind"):
+        parse_notes(data)
+
+
+def test_damaged_notes_are_an_error_or_still_notes() -> None:
+    rng = random.Random(1)
+    operand = struct.pack("<BBII", VALUE, 3, 16, 8) + bytes.fromhex("4889d8")
+    whole = b"".join(note(2, operand * 2, 0x1000 + i) for i in range(20))
+    good = 0
+    for _ in range(3000):
+        data = bytearray(whole[: rng.choice([len(whole), rng.randrange(len(whole))])])
+        for _ in range(rng.randrange(1, 4)):
+            if data:
+                data[rng.randrange(len(data))] = rng.choice([0, 1, 0x7F, 0xFF, rng.randrange(256)])
+        try:
+            notes, operands = parse_notes(bytes(data))
+        except UpstareError:
+            continue
+        good += 1
+        assert all(n.operand + n.n_operands <= len(operands) for n in notes)
+    assert good > 100

@@ -379,14 +379,28 @@ def hide_all(path: Path) -> None:
 
 def lead_to_entries(path: Path) -> None:
     """Whoever looks up a function of a linked file by one of its names finds the stable entry, if there is one."""
-    symbols = [s for s in read(path).symbols() if s.defined]
-    entries = {s.name[len(ENTRY) :]: s.value for s in symbols if s.name.startswith(ENTRY)}
-    by_address = {s.value: entries[s.name] for s in symbols if s.name in entries and s.is_function}
+    entries: dict[bytes, int] = {}
+    functions: list[tuple[bytes, int]] = []
+    begin = ENTRY.encode()
+    file = read(path)
+    for section in (s for s in file.sections if s.name == ".symtab"):
+        names = file.sections[section.link]
+        strings = file.data[names.offset : names.offset + names.size]
+        rows = file.data[section.offset : section.offset + section.size]
+        for at, info, _, index, value, _ in _SYMBOL.iter_unpack(rows):
+            if index == SHN_UNDEF:
+                continue
+            if strings.startswith(begin, at):
+                entries[strings[at + len(begin) : strings.index(b"\0", at)]] = value
+            elif info & 15 == STT_FUNC:
+                functions.append((strings[at : strings.index(b"\0", at)], value))
+    by_address = {value: entries[name] for name, value in functions if name in entries}
 
     def led(name: str, entry: bytearray) -> None:
         _, info, _, index, value, _ = _SYMBOL.unpack(entry)
         if info & 15 == STT_FUNC and index != SHN_UNDEF:
-            struct.pack_into("<Q", entry, _VALUE, entries.get(name, by_address.get(value, value)))
+            known = entries.get(name.encode(errors="surrogateescape"))
+            struct.pack_into("<Q", entry, _VALUE, by_address.get(value, value) if known is None else known)
 
     _change_symbols(path, ".dynsym", led)
 

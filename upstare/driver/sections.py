@@ -43,7 +43,7 @@ def add_sections(path: Path, sections: Mapping[str, bytes], remove: Iterable[str
                 return
             begin, tail, header = changed
             file.seek(begin)
-            file.write(tail)
+            file.writelines(tail)
             file.truncate()
             file.seek(0)
             file.write(header)
@@ -51,7 +51,7 @@ def add_sections(path: Path, sections: Mapping[str, bytes], remove: Iterable[str
         raise UpstareError(f"cannot change the sections of {path}: {error.strerror}") from error
 
 
-def _changed(data: Bytes, sections: Mapping[str, bytes], remove: set[str]) -> tuple[int, bytes, bytes] | None:
+def _changed(data: Bytes, sections: Mapping[str, bytes], remove: set[str]) -> tuple[int, list[bytes], bytes] | None:
     """Where the file is written anew, what is there, and its header; None if it is not of the usual kind."""
     if data[:6] != b"\x7fELF\x02\x01" or len(data) < _HEADER.size:
         return None
@@ -69,12 +69,14 @@ def _changed(data: Bytes, sections: Mapping[str, bytes], remove: set[str]) -> tu
     if begin < max(ends) or names in gone or any(_refers(row, gone) for row in rows):
         return None
 
-    tail = bytearray()
+    tail: list[bytes] = []
+    end = begin
 
     def put(content: bytes, align: int) -> int:
-        tail.extend(b"\0" * (-(begin + len(tail)) % max(align, 1)))
-        at: int = begin + len(tail)
-        tail.extend(content)
+        nonlocal end
+        at: int = end + -end % max(align, 1)
+        tail.extend((b"\0" * (at - end), content))
+        end = at + len(content)
         return at
 
     stay = [row for i, row in enumerate(rows) if row[_OFFSET] >= begin and row[_TYPE] != _NOBITS and i not in gone]
@@ -93,10 +95,9 @@ def _changed(data: Bytes, sections: Mapping[str, bytes], remove: set[str]) -> tu
         else:
             rows[number] = row
     rows[names][_OFFSET], rows[names][_SIZE] = put(strings, 1), len(strings)
-    head[6] = put(b"", 8)
+    head[6] = put(b"".join([_SECTION.pack(*row) for row in rows]), 8)
     head[12] = len(rows)
-    tail += b"".join([_SECTION.pack(*row) for row in rows])
-    return begin, bytes(tail), _HEADER.pack(*head)
+    return begin, tail, _HEADER.pack(*head)
 
 
 def _name(strings: bytes, row: Row) -> str:

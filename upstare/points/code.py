@@ -210,7 +210,7 @@ def library() -> ctypes.CDLL:
     trace.close_text.argtypes = [pointer]
     trace.read_step.argtypes = [pointer, ctypes.c_uint64, pointer]
     trace.find_calls.restype = number
-    trace.find_calls.argtypes = [pointer, number, pointer]
+    trace.find_calls.argtypes = [pointer, pointer, number, pointer, pointer]
     trace.follow.restype = number
     trace.follow.argtypes = [pointer, pointer, number, ctypes.c_int, pointer]
     trace.take_wanted.restype = None
@@ -246,7 +246,6 @@ class Decoder:
             place.physical, place.whole = numbers[body.physical], body.symbol.name == body.physical
         self._notes = array("Q", notes)
         self._flags = bytes(after_call)
-        self._calls = array("Q", bytes(8 * (max((place.size for place in self._places), default=0) // 2 + 1)))
         self._trace = library()
         self._file = (ctypes.c_char * len(elf.data)).from_buffer(elf.data)
         self._text = self._trace.open_text(
@@ -272,10 +271,14 @@ class Decoder:
         code = self.elf.text(address, address + row.size)
         return Step(code, _KINDS[row.kind], row.target, row.condition, bool(row.guard))
 
-    def calls(self, index: int) -> array[int]:
-        """The addresses behind all calls in the body with this index, but for one that ends it."""
-        count = self._trace.find_calls(self._text, index, _address(self._calls))
-        return self._calls[:count]
+    def calls(self, indices: Sequence[int]) -> tuple[array[int], array[int]]:
+        """The addresses behind all calls in the bodies with these indices, but for those that end one, and the index of
+        the body for each."""
+        asked = array("q", indices)
+        count = self._trace.find_calls(self._text, _address(asked), len(asked), None, None)
+        addresses, owners = array("Q", bytes(8 * count)), array("q", bytes(8 * count))
+        self._trace.find_calls(self._text, _address(asked), len(asked), _address(addresses), _address(owners))
+        return addresses, owners
 
     def follow(self, addresses: Sequence[int], proof: Proof) -> list[Found]:
         """Where control goes from each address, if that can be proved."""
@@ -292,7 +295,7 @@ class Decoder:
             self._learn(self._effects.describe([code[:size] for code, size, _ in _DESCRIBED.iter_unpack(rows.raw)]))
         if self._effects is not None:
             self._effects.keep()
-        return [Found(*row) for row in _FOUND.iter_unpack(found)]
+        return list(map(Found._make, _FOUND.iter_unpack(found)))
 
     def _learn(self, rows: bytes) -> None:
         if not self._trace.learn(self._text, rows, len(rows) // _DESCRIBED.size):

@@ -6,7 +6,7 @@ Whole symbol tables are unpacked at once with ``struct``; nothing is made an obj
 from __future__ import annotations
 
 import struct
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -125,12 +125,10 @@ class Elf:
             if section and info & 15 in (STT_FUNC, STT_GNU_IFUNC)
         ]
 
-    def withheld(self, beginnings: tuple[str, ...], homes: Container[str] | None = None) -> dict[bytes, int]:
-        """The addresses of what is defined here under names that begin like this, and that other files do not see.
-
-        ``homes``: the sections that it is in; None for any.
-        """
-        found: dict[bytes, int] = {}
+    def withheld(self, beginnings: tuple[str, ...]) -> dict[bytes, tuple[int, int]]:
+        """The addresses of what is defined here under names that begin like this, and that other files do not see; with
+        the numbers of the sections that it is in."""
+        found: dict[bytes, tuple[int, int]] = {}
         names = tuple(name.encode() for name in beginnings)
         for table in (s for s in self.sections if s.type == SHT_SYMTAB):
             strings = self.content(self.sections[table.link])
@@ -138,8 +136,7 @@ class Elf:
                 seen = info >> 4 != STB_LOCAL and other & _VISIBILITY not in _UNSEEN  # GNU ld does not make all local
                 if seen or not section or not strings.startswith(names, name):
                     continue
-                if homes is None or (section < len(self.sections) and self.sections[section].name in homes):
-                    found[strings[name : strings.index(b"\0", name)]] = value
+                found[strings[name : strings.index(b"\0", name)]] = value, section
         return found
 
     def relocations(self, name: str) -> Iterator[Relocation]:

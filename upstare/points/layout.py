@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, overload
 
 from upstare.errors import UpstareError
 from upstare.release import ABI
@@ -82,6 +82,28 @@ class OperandRow:
     offset: int
     size: int
     value: int
+
+
+class PackedOperands(Sequence[OperandRow]):
+    """Operands as the bytes that they are in a table. Mostly nobody looks at single ones."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def __len__(self) -> int:
+        return len(self.data) // OPERAND.size
+
+    @overload
+    def __getitem__(self, index: int) -> OperandRow: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[OperandRow]: ...
+
+    def __getitem__(self, index: int | slice) -> OperandRow | list[OperandRow]:
+        chosen = range(len(self))[index]
+        if isinstance(chosen, int):
+            return OperandRow(*OPERAND.unpack_from(self.data, chosen * OPERAND.size))
+        return [self[i] for i in chosen]
 
 
 class RangeRow(NamedTuple):
@@ -177,13 +199,11 @@ def read_table(data: bytes) -> Table:
 
 
 def _pack_operands(rows: Sequence[OperandRow]) -> bytes:
-    """Their bytes. Many points have the same: each row that is shared is packed once."""
-    distinct = {id(o): o for o in rows}
-    packed = {
-        key: OPERAND.pack(o.kind, o.place, o.base, o.index, o.scale, o.high, o.sort, o.offset, o.size, o.value)
-        for key, o in distinct.items()
-    }
-    return b"".join([packed[id(o)] for o in rows])
+    if isinstance(rows, PackedOperands):
+        return rows.data
+    return b"".join([
+        OPERAND.pack(o.kind, o.place, o.base, o.index, o.scale, o.high, o.sort, o.offset, o.size, o.value) for o in rows
+    ])
 
 
 def _rows(data: bytes, form: struct.Struct, row: type[Row], span: Sequence[int]) -> list[Row]:

@@ -3,26 +3,47 @@
 A record is four quads (address of the point, label of the dummy return or 0, resume clone, function id), two longs
 (point, line), a word (number of operands), two bytes (flags, part); then for each operand two bytes (kind with the sort
 in the upper half, length of its instruction), two longs (offset of the slot, size) and the instruction.
+
+The section is taken apart, and the operands are decoded, in C (notes.c).
 """
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import struct
-from dataclasses import dataclass
+from operator import attrgetter
+from pathlib import Path
+from typing import NamedTuple
 
+from upstare.driver.native import compiled
 from upstare.errors import UpstareError
-from upstare.points.layout import MEM_RIP, MEMORY, SIZED, OperandRow
-from upstare.points.operands import Undecodable, decode
+from upstare.points.layout import OPERAND, OperandRow, PackedOperands
 
 SECTION = ".upstare_notes"
 
-_RECORD = struct.Struct("<QQQQIIHBB")
-_OPERAND = struct.Struct("<BBII")
+_NOTE = struct.Struct("=QQQQ6I")  # ``struct note`` of notes.c
+
+# Of ``enum reason``, in its order.
+_REASONS = (
+    "",
+    "the instruction is cut short",
+    "bytes are left over",
+    "it is relative to %gs",
+    "the instruction is not one of its kind",
+    "the instruction does not go to %rax or %xmm0",
+    "it is the address of a register",
+    "it is relative to %fs and %rip",
+    "it is of an unknown kind",
+)
 
 
-@dataclass(slots=True)
-class Note:
-    """One copy of one update point. Addresses are link-time addresses."""
+class Undecodable(Exception):
+    """The instruction is none that an operand can be."""
+
+
+class Note(NamedTuple):
+    """One copy of one update point. Addresses are link-time addresses; ``operand`` is the index of its first."""
 
     address: int
     label: int
@@ -30,56 +51,78 @@ class Note:
     function: int
     point: int
     line: int
+    operand: int
+    n_operands: int
     flags: int
     part: int
-    operands: list[OperandRow]
 
 
-def parse_notes(data: bytes, section_address: int = 0) -> list[Note]:
-    """All notes in the content of a notes section, in its order.
+class _Counts(ctypes.Structure):
+    """``struct counts``."""
+
+    _fields_ = [(name, ctypes.c_int64) for name in ("notes", "operands")]
+
+
+class _Fault(ctypes.Structure):
+    """``struct fault``."""
+
+    _fields_ = [
+        ("note", ctypes.c_int64), ("at", ctypes.c_int64), ("size", ctypes.c_int32), ("reason", ctypes.c_int32),
+    ]  # fmt: skip
+
+
+@functools.cache
+def _library() -> ctypes.CDLL:
+    try:
+        library = ctypes.CDLL(str(compiled(Path(__file__).with_name("notes.c"))))
+    except OSError as error:
+        raise UpstareError(f"cannot load the native reader of notes: {error}", hint="install UpStare again") from error
+    pointer, number = ctypes.c_void_p, ctypes.c_uint64
+    library.decode_operand.argtypes = [ctypes.c_uint8, pointer, ctypes.c_uint32, number, pointer]
+    library.count_notes.argtypes = [pointer, number, pointer]
+    library.take_notes.argtypes = [pointer, number, number, pointer, pointer, pointer]
+    return library
+
+
+def decode(kind: int, code: bytes, address: int) -> OperandRow:
+    """Where the operand is that ``code`` reads (VALUE, POINTER) or whose address it takes (OBJECT, MEMORY); its slot is
+    left open.
+
+    Args:
+        kind: enum upstare_operand_kind.
+        code: exactly one instruction.
+        address: where the linker thinks that it is: the address of its section plus its offset.
+
+    Raises:
+        Undecodable: for any instruction that is not one of the forms that the assembler makes.
+    """
+    row = ctypes.create_string_buffer(OPERAND.size)
+    reason = _library().decode_operand(kind, code, len(code), address, row)
+    if reason:
+        raise Undecodable(_REASONS[reason])
+    return PackedOperands(row.raw)[0]
+
+
+def parse_notes(data: bytes, section_address: int = 0) -> tuple[list[Note], PackedOperands]:
+    """All notes in the content of a notes section by address, and the operands of all.
 
     Records whose code the linker threw away (``--gc-sections``) have address 0 and are left out.
 
     Raises:
         UpstareError: the section is damaged, or holds an operand that cannot be decoded.
     """
-    notes: list[Note] = []
-    at = 0
-    known: dict[bytes, OperandRow] = {}  # those that do not depend on where they are
-    try:
-        while at < len(data):
-            address, label, resume, function, point, line, count, flags, part = _RECORD.unpack_from(data, at)
-            at += _RECORD.size
-            operands: list[OperandRow] = []
-            for _ in range(count):
-                end = at + _OPERAND.size + data[at + 1]
-                row = known.get(data[at:end])
-                if row is None:
-                    row = _operand(data, at, section_address, function, point, line)
-                    if row.place != MEM_RIP:
-                        known[data[at:end]] = row
-                operands.append(row)
-                at = end
-            if address:
-                notes.append(Note(address, label, resume, function, point, line, flags, part, operands))
-    except (struct.error, IndexError) as error:
-        raise UpstareError("the notes of the update points are cut short") from error
-    return notes
-
-
-def _operand(data: bytes, at: int, section_address: int, function: int, point: int, line: int) -> OperandRow:
-    """The operand at ``at`` of a note."""
-    kinds, length, offset, size = _OPERAND.unpack_from(data, at)
-    kind, sort = kinds & 15, kinds >> 4
-    at += _OPERAND.size
-    code = data[at : at + length]
-    if len(code) != length or kind > MEMORY or sort > SIZED:
-        raise UpstareError(f"the note of point {point} of function {function:016x} is damaged")
-    try:
-        place = decode(kind, code, section_address + at)
-    except Undecodable as error:
+    library, counts, fault = _library(), _Counts(), _Fault()
+    if not library.count_notes(data, len(data), ctypes.byref(counts)):
+        raise UpstareError("the notes of the update points are cut short")
+    rows, operands = bytearray(_NOTE.size * counts.notes), bytearray(OPERAND.size * counts.operands)
+    places = [(ctypes.c_char * len(room)).from_buffer(room) for room in (rows, operands)]
+    good = library.take_notes(data, len(data), section_address, *places, ctypes.byref(fault))
+    notes = list(map(Note._make, _NOTE.iter_unpack(rows)))
+    if not good:
+        note, code = notes[fault.note], data[fault.at : fault.at + fault.size]
         raise UpstareError(
-            f"cannot tell where the variable at offset {offset} of function {function:016x} is at its point {point} "
-            f"(line {line}): {error} ({code.hex()})"
-        ) from error
-    return OperandRow(kind, place.place, place.base, place.index, place.scale, 0, sort, offset, size, place.value)
+            f"cannot tell where a variable of function {note.function:016x} is at its point {note.point} "
+            f"(line {note.line}): {_REASONS[fault.reason]} ({code.hex()})"
+        )
+    notes.sort(key=attrgetter("address"))
+    return notes, PackedOperands(bytes(operands))

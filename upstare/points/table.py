@@ -18,7 +18,7 @@ from upstare.points.layout import (
     NEXT_UNKNOWN,
     BindingRow,
     FunctionRow,
-    OperandRow,
+    PackedOperands,
     PointRow,
     RangeRow,
     ReturnRow,
@@ -90,7 +90,7 @@ def tabulate(path: Path, outline: Outline, build: str) -> tuple[Table, list[Prob
     """The table, and the copies of points that must not be unrolled, with reasons."""
     elf = Elf(path)
     trap = outline.scheme == "trap"
-    notes = _read_notes(elf, trap)
+    notes, operands = _read_notes(elf, trap)
     symbols = elf.functions()
     functions = {f.id: f for f in outline.functions}
     names = _Names()
@@ -103,10 +103,8 @@ def tabulate(path: Path, outline: Outline, build: str) -> tuple[Table, list[Prob
     own = _own_bodies(elf, bodies, addresses, names)
     tracer = Tracer(elf, notes, bodies)
     following, problems = _following(tracer, bodies, notes, functions, names) if trap else ({}, [])
-    if trap:
-        for note, prefixed in zip(notes, with_prefix(tracer.decoder), strict=True):
-            note.flags |= FLAG_PREFIX if prefixed else 0
-    rows, operands = _point_rows(notes, following)
+    prefixed = with_prefix(tracer.decoder) if trap else [False] * len(notes)
+    rows = _point_rows(notes, following, prefixed)
     function_rows, pool = _function_rows(symbols, notes, functions)
     bindings = _binding_rows(elf, pool)
     table = Table(
@@ -123,19 +121,20 @@ def tabulate(path: Path, outline: Outline, build: str) -> tuple[Table, list[Prob
     return table, problems
 
 
-def _read_notes(elf: Elf, trap: bool) -> list[Note]:
-    """The notes sorted by address, each checked against the code that it is about."""
+def _read_notes(elf: Elf, trap: bool) -> tuple[list[Note], PackedOperands]:
+    """The notes sorted by address, each checked against the code that it is about, and the operands of all."""
     section = elf.by_name.get(SECTION)
-    notes = [] if section is None else parse_notes(elf.content(section), section.address)
-    notes.sort(key=lambda note: note.address)
+    if section is None:
+        return [], PackedOperands(b"")
+    notes, operands = parse_notes(elf.content(section), section.address)
     for one, two in zip(notes, notes[1:], strict=False):
         if one.address == two.address:
             raise UpstareError(f"two update points are at one address, {one.address:#x}")
     if trap:
-        for note, offset in zip(notes, elf.offsets(note.address for note in notes), strict=True):
+        for note, offset in zip(notes, elf.offsets([note.address for note in notes]), strict=True):
             if offset is None or elf.data[offset] != _NOP:
                 raise UpstareError(f"there is no no-op at {note.address:#x}, where an update point should be")
-    return notes
+    return notes, operands
 
 
 def _own_bodies(elf: Elf, bodies: Bodies, addresses: list[int], names: _Names) -> dict[int, Body]:
@@ -203,20 +202,22 @@ def _following(
         if following[i] == NEXT_UNKNOWN:
             body = bodies.at(notes[i].address)
             problems.append(Problem(notes[i], body.symbol.name if body else "?", reasons.get(i) or ways[i].reason))
-    for i in range(len(notes)):  # chunks of one point: the last one decides for all
-        last = i
-        while notes[last].part:
-            last = _next_chunk(tracer, bodies, notes, last)
-        following[i] = following[last]
+    for i, note in enumerate(notes):  # chunks of one point: the last one decides for all
+        if note.part:
+            last = i
+            while notes[last].part:
+                last = _next_chunk(tracer, bodies, notes, last)
+            following[i] = following[last]
     return following, problems
 
 
 def _expected(tracer: Tracer, target: int, function: FunctionOutline, body: Body, names: _Names) -> bool:
     """Whether the way to ``target`` can only be the compiler's form of "return the dummy, go to the next point"."""
     if target == NEXT_RETURN:
-        return body.source in (function.name, f"{RESUME_PREFIX}{function.id:016x}")
+        return body.source == function.name or body.source == f"{RESUME_PREFIX}{function.id:016x}"
     after = tracer.notes[target]
-    return names.callees.get((after.function, after.point)) in (function.name, f"*{function.type}")
+    callee = names.callees.get((after.function, after.point))
+    return callee is not None and (callee == function.name or callee == f"*{function.type}")
 
 
 def _next_chunk(tracer: Tracer, bodies: Bodies, notes: list[Note], i: int) -> int:
@@ -231,26 +232,14 @@ def _next_chunk(tracer: Tracer, bodies: Bodies, notes: list[Note], i: int) -> in
     raise UpstareError(f"the parts of the point at {note.address:#x} do not hang together")
 
 
-def _point_rows(notes: list[Note], following: dict[int, int]) -> tuple[list[PointRow], list[OperandRow]]:
-    rows: list[PointRow] = []
-    operands: list[OperandRow] = []
-    for i, note in enumerate(notes):
-        rows.append(
-            PointRow(
-                note.address,
-                note.label,
-                note.function,
-                note.point,
-                note.line,
-                len(operands),
-                len(note.operands),
-                note.flags,
-                following.get(i, NEXT_UNKNOWN),
-                note.part,
-            )
+def _point_rows(notes: list[Note], following: dict[int, int], prefixed: list[bool]) -> list[PointRow]:
+    return [
+        PointRow(
+            note.address, note.label, note.function, note.point, note.line, note.operand, note.n_operands,
+            note.flags | (FLAG_PREFIX if prefix else 0), following.get(i, NEXT_UNKNOWN), note.part,
         )
-        operands += note.operands
-    return rows, operands
+        for i, (note, prefix) in enumerate(zip(notes, prefixed, strict=True))
+    ]  # fmt: skip
 
 
 def _function_rows(
@@ -282,28 +271,32 @@ def _function_rows(
 def _binding_rows(elf: Elf, pool: bytearray) -> list[BindingRow]:
     """A row for each variable, slot and stable entry that patches share, and each function of the runtime that they may
     call: the dynamic linker knows none of them."""
-    shared = elf.withheld(UNIT_NAMES) | elf.withheld(RUNTIME_NAMES, (SECTION_RUNTIME, SECTION_UPDATE))
+    names = tuple(name.encode() for name in (*UNIT_NAMES, _FLAG))
+    runtime = {i for i, s in enumerate(elf.sections) if s.name in (SECTION_RUNTIME, SECTION_UPDATE)}
+    found = elf.withheld((*UNIT_NAMES, *RUNTIME_NAMES))
+    shared = {name: address for name, (address, home) in found.items() if home in runtime or name.startswith(names)}
     rows: list[BindingRow] = []
-    for name, address in sorted((shared | elf.withheld((_FLAG,))).items()):
+    for name, address in sorted(shared.items()):
         rows.append(BindingRow(address, len(pool)))
         pool += name + b"\0"
     return rows
 
 
 def _return_rows(tracer: Tracer, own: dict[int, Body], names: _Names) -> list[ReturnRow]:
-    calls = [(address, body) for index, body in own.items() for address in tracer.decoder.calls(index)]
+    addresses, owners = tracer.decoder.calls(list(own))
     rows: list[ReturnRow] = []
     known: dict[int, tuple[bool, bool]] = {}  # of bodies: whether it is pinned, whether it returns nothing
-    ways = tracer.from_returns([address for address, _ in calls])
-    for (address, body), found in zip(calls, ways, strict=True):
-        if found.target == NEXT_RETURN:
-            if body.begin not in known:
-                known[body.begin] = names.pinned(body), names.all_are(body, "void")
-            pinned, nothing = known[body.begin]
+    for address, owner, found in zip(addresses, owners, tracer.from_returns(addresses), strict=True):
+        target = found.target
+        if target == NEXT_UNKNOWN:
+            continue
+        if target == NEXT_RETURN:
+            if owner not in known:
+                known[owner] = names.pinned(own[owner]), names.all_are(own[owner], "void")
+            pinned, nothing = known[owner]
             if pinned or not (found.intact or nothing):
                 continue
-        if found.target != NEXT_UNKNOWN:
-            rows.append(ReturnRow(address, found.target))
+        rows.append(ReturnRow(address, target))
     rows.sort()
     return rows
 

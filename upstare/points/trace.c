@@ -98,13 +98,15 @@ struct text {
 	const uint64_t *notes; /* addresses, sorted */
 	const uint8_t *after_call;
 	int64_t n_notes;
-	uint8_t **sizes; /* of each body, when it was asked for: sizes of the instructions at their begins, else 0 */
+	uint8_t **sizes; /* of each body, when it was asked for: sizes of the instructions at their begins, with IS_CALL */
 	uint8_t *frame_pointers; /* of each function, by the number of its pieces: enum frame_pointer */
 	struct described *table; /* by the hash of the code, open addressing */
 	uint64_t room, used;     /* of the table; the room is a power of two */
 	struct described *wanted; /* instructions whose effects nobody has asked for yet */
 	int64_t n_wanted, wanted_room;
 };
+
+enum { SIZE = 15, IS_CALL = 16 }; /* parts of a size */
 
 enum frame_pointer { NOT_LOOKED, IS_NONE, IS_ONE };
 
@@ -154,7 +156,10 @@ static const uint8_t *sizes_of(struct text *t, const struct body *b)
 						&unused);
 			if (!size)
 				break;
-			(*sizes)[at] = size;
+			struct step step = {.size = size};
+			struct prefixes ignored_prefixes;
+			describe(code + at, read_prefixes(code + at, size, &ignored_prefixes), &step);
+			(*sizes)[at] = size | (step.kind == CALL ? IS_CALL : 0);
 		}
 	}
 	return *sizes;
@@ -169,7 +174,7 @@ static int step_at(struct text *t, uint64_t address, struct step *step)
 	if (!sizes || address - b->begin >= b->size || !sizes[address - b->begin])
 		return 0;
 	const uint8_t *code = t->file + b->offset + (address - b->begin);
-	step->size = sizes[address - b->begin];
+	step->size = sizes[address - b->begin] & SIZE;
 	describe(code, read_prefixes(code, step->size, &ignored), step);
 	return 1;
 }
@@ -563,17 +568,26 @@ EXPORT int read_step(struct text *t, uint64_t address, struct step *step)
 	return step_at(t, address, step);
 }
 
-/* The addresses behind all calls in the body with this index, but for one that ends it. There is room for all. */
-EXPORT int64_t find_calls(struct text *t, int64_t index, uint64_t *addresses)
+/* How many calls there are in the bodies with these indices, but for those that end one; the addresses behind them and
+ * the indices, if they are asked for. */
+EXPORT int64_t find_calls(struct text *t, const int64_t *indices, int64_t n, uint64_t *addresses, int64_t *owners)
 {
-	const struct body *b = &t->bodies[index];
-	struct step step;
 	int64_t found = 0;
 
-	for (uint64_t address = b->begin; address < b->end && step_at(t, address, &step);) {
-		address += step.size;
-		if (step.kind == CALL && address < b->end)
-			addresses[found++] = address;
+	for (int64_t i = 0; i < n; i++) {
+		const struct body *b = &t->bodies[indices[i]];
+		const uint8_t *sizes = sizes_of(t, b);
+		for (uint32_t at = 0; sizes && at < b->size && sizes[at];) {
+			int is_call = sizes[at] & IS_CALL;
+			at += sizes[at] & SIZE;
+			if (!is_call || b->begin + at >= b->end)
+				continue;
+			if (addresses) {
+				addresses[found] = b->begin + at;
+				owners[found] = indices[i];
+			}
+			found++;
+		}
 	}
 	return found;
 }
