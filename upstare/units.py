@@ -57,15 +57,15 @@ _loaded: dict[str, _Loaded] = {}
 
 
 def _load(unit: Unit) -> _Loaded:
+    from upstare.frontend.ahead import parsed as parsed_unit
     from upstare.frontend.functions import functions
-    from upstare.frontend.nodes import Parsed
     from upstare.frontend.types import TypeTable
 
     if unit.digest in _loaded:
         return _loaded[unit.digest]
     if unit_digest(unit.flags, unit.compiler, unit.text) != unit.digest:
         raise UpstareError(f"the text of {unit.path} is not here")
-    parsed = Parsed(unit.text, unit.flags)
+    parsed = parsed_unit(unit.digest, unit.text, unit.flags)
     loaded = _Loaded(parsed, list(functions(parsed)), TypeTable(parsed.source))
     if sum(len(other.parsed.source.text) for other in _loaded.values()) + len(unit.text) <= KEPT_BYTES:
         _loaded[unit.digest] = loaded

@@ -12,6 +12,7 @@ Like the compiler driver this module imports nothing that is slow before there i
 from __future__ import annotations
 
 import gc
+import marshal
 import os
 import signal
 import sys
@@ -73,6 +74,8 @@ def _tally(program: str) -> str:
 class Preparation:
     """The process beside the compiler; none if there is nothing to do.
 
+    It is begun before the texts are there: what it needs is imported while the preprocessor is at work.
+
     Args:
         paths: of the units that are being compiled (absolute).
         flags: with which the link compiles them again.
@@ -80,7 +83,6 @@ class Preparation:
     """
 
     def __init__(self, paths: Sequence[str], flags: Sequence[str], compiler: Sequence[str]) -> None:
-        self._flags, self._compiler = tuple(flags), tuple(compiler)
         self._notes: dict[str, tuple[str, str]] = {}  # by path: the program, and the unit that was in it
         self._pid: int | None = None
         try:
@@ -89,28 +91,36 @@ class Preparation:
             return  # the link will say so
         for path in paths:
             program, _, digest = (self._cache.read(_key(path, flags, compiler)) or b"").decode().partition(" ")
-            if digest:
+            if digest and self._cache.counted(_tally(program)) < limit():
                 self._notes[path] = program, digest
         if self._notes:
-            import upstare.decide  # takes as long as the preprocessor, which is at work now
-            import upstare.units
-
-            upstare.units.import_all()
+            sys.stdout.flush()
+            sys.stderr.flush()
+            texts, self._texts = os.pipe()
+            self._pid = os.fork()
+            if self._pid == 0:
+                os.close(self._texts)
+                _work(self._cache, texts, tuple(flags), tuple(compiler))
+            os.close(texts)
 
     def start(self, sources: Sequence[tuple[str, bytes, str]]) -> None:
-        """Begin, with the path, text and digest of each unit."""
+        """The path, text and digest of each unit are known; this may be said once."""
+        if self._pid is None:
+            return
         changed: dict[str, list[tuple[str, bytes, str]]] = {}
         for path, text, digest in sources:
             program, before = self._notes.get(path, ("", digest))
             if before != digest:
                 changed.setdefault(program, []).append((path, text, digest))
         few = {program: found for program, found in changed.items() if self._cache.count(_tally(program)) <= limit()}
-        if few:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            self._pid = os.fork()
-            if self._pid == 0:
-                _work(self._cache, few, self._flags, self._compiler)
+        if not few:
+            self.stop()
+            return
+        try:
+            with os.fdopen(self._texts, "wb") as pipe:
+                marshal.dump(few, pipe)
+        except BrokenPipeError:  # it is gone
+            pass
 
     def wait(self) -> None:
         """It has ended, whatever came of it."""
@@ -125,9 +135,7 @@ class Preparation:
             self.wait()
 
 
-def _work(
-    cache: Cache, changed: dict[str, list[tuple[str, bytes, str]]], flags: tuple[str, ...], compiler: tuple[str, ...]
-) -> NoReturn:
+def _work(cache: Cache, texts: int, flags: tuple[str, ...], compiler: tuple[str, ...]) -> NoReturn:
     """The life of the process. What goes wrong here goes wrong in the link again, which says it."""
     try:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that all is cleared away
@@ -135,6 +143,26 @@ def _work(
         for descriptor in (0, 1, 2):
             os.dup2(null, descriptor)
         gc.disable()  # it does not live long
+        import threading
+
+        from upstare.frontend import ahead, native
+
+        native.library()
+        changed: dict[str, list[tuple[str, bytes, str]]] = {}
+
+        def take() -> None:
+            with os.fdopen(texts, "rb") as pipe:
+                changed.update(marshal.load(pipe))
+            for _, text, digest in [source for sources in changed.values() for source in sources][:1]:
+                ahead.parse_ahead(digest, text, flags)
+
+        taking = threading.Thread(target=take)
+        taking.start()
+        import upstare.decide
+        import upstare.units
+
+        upstare.units.import_all()
+        taking.join()
         for program, sources in changed.items():
             _prepare(cache, program, sources, flags, compiler)
     finally:
