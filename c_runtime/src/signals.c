@@ -141,8 +141,61 @@ void ups_action_remember(int number, const struct sigaction *action) {
   atomic_store(&ups_actions[number].function, (ups_action_function *)action->sa_sigaction);
 }
 
+/* An action as the kernel has it. Where a handler returns to is known to the C library: it is learned from the first
+ * handler that the library installs for us. Somebody who stands in for the library's sigaction may install another one
+ * than we gave it; then all go that way, and nothing is learned. */
+struct kernel_action {
+  ups_action_function *function;
+  unsigned long flags;
+  void *back;
+  uint64_t mask;
+};
+
+static _Atomic(void *) known_back;
+
+static void learn(int number) {
+  struct kernel_action made;
+  if (ups_direct(SYS_rt_sigaction, number, 0, (long)&made, sizeof made.mask) == 0 && made.function == ups_on_signal &&
+      made.flags & UPS_SA_RESTORER)
+    atomic_store_explicit(&known_back, made.back, memory_order_relaxed);
+}
+
+/* sigaction of the C library. */
+static int change_by_library(int number, const struct kernel_action *new, struct kernel_action *old) {
+  struct sigaction given, was;
+  if (new) {
+    given = (struct sigaction){.sa_sigaction = new->function, .sa_flags = (int)new->flags};
+    memcpy(&given.sa_mask, &new->mask, sizeof new->mask);
+  }
+  if (sigaction(number, new ? &given : NULL, &was))
+    return -1;
+  if (new && new->function == ups_on_signal)
+    learn(number);
+  *old = (struct kernel_action){was.sa_sigaction, (unsigned)was.sa_flags, (void *)was.sa_restorer,
+                                ups_mask_of(&was.sa_mask)};
+  return 0;
+}
+
+static int change(int number, struct kernel_action *new, struct kernel_action *old) {
+  void *back = atomic_load_explicit(&known_back, memory_order_relaxed);
+  if (!back || number == SIGABRT) /* abort() may have to be kept from changing it meanwhile */
+    return change_by_library(number, new, old);
+  if (new) {
+    new->flags |= UPS_SA_RESTORER;
+    new->back = back;
+  }
+  long result = ups_direct(SYS_rt_sigaction, number, (long)new, (long)old, sizeof old->mask);
+  if (result == 0)
+    return 0;
+  errno = (int)-result;
+  return -1;
+}
+
+/* The two that the C library reserves for itself, and ours. */
+static bool is_reserved(int number) { return (number >= __SIGRTMIN && number < __SIGRTMIN + 2) || number == UPS_SIGNAL; }
+
 int upstare_sigaction(int number, const struct sigaction *restrict new, struct sigaction *restrict old) {
-  if (number <= 0 || number >= _NSIG || number == UPS_SIGNAL) {
+  if (number <= 0 || number >= _NSIG || is_reserved(number)) {
     errno = EINVAL;
     return -1;
   }
@@ -151,22 +204,24 @@ int upstare_sigaction(int number, const struct sigaction *restrict new, struct s
 
   ups_action_function *function = atomic_load(&ups_actions[number].function);
   uint64_t mask = atomic_load(&ups_actions[number].mask);
-  struct sigaction given;
+  struct kernel_action given, was;
   if (new) {
-    given = *new;
-    ups_signals_filter(&given.sa_mask);
+    given = (struct kernel_action){new->sa_sigaction, (unsigned)new->sa_flags, NULL,
+                                   ups_mask_filter(ups_mask_of(&new->sa_mask))};
     if (is_function(new)) {
-      given.sa_sigaction = ups_on_signal;
+      given.function = ups_on_signal;
       ups_action_remember(number, new);
     }
   }
-  if (sigaction(number, new ? &given : NULL, old))
+  if (change(number, new ? &given : NULL, &was))
     return -1;
   if (number == SIGTRAP && ups_awake())
     ups_trap_install(); /* it has become the runtime's in between */
-  if (old && old->sa_sigaction == ups_on_signal) {
-    old->sa_sigaction = function;
-    memcpy(&old->sa_mask, &mask, sizeof mask);
+  if (old) {
+    bool ours = was.function == ups_on_signal;
+    *old = (struct sigaction){.sa_sigaction = ours ? function : was.function, .sa_flags = (int)was.flags};
+    old->sa_restorer = (void (*)(void))was.back;
+    memcpy(&old->sa_mask, ours ? &mask : &was.mask, sizeof mask);
   }
   return 0;
 }

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
+#include "direct.h"
 #include "runtime.h"
 
 #define RECORDS 16            /* made at a time */
@@ -164,7 +165,7 @@ static void find_main_stack(struct ups_thread *self) {
   struct ups_region *own = &self->regions[0];
   uintptr_t size = UNLIMITED_STACK;
   own->high = (uintptr_t)__builtin_frame_address(0);
-  if (getrlimit(RLIMIT_STACK, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < UNLIMITED_STACK)
+  if (ups_direct(SYS_prlimit64, 0, RLIMIT_STACK, 0, (long)&limit) == 0 && limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < UNLIMITED_STACK)
     size = limit.rlim_cur;
   /* What is above us already (arguments, environment) counts too. */
   size = size > 262144 ? size - 131072 : size / 2;
@@ -254,7 +255,8 @@ int ups_threads_init(void) {
   if (__register_atfork(fork_prepare, fork_parent, fork_child, &__dso_handle) != 0) return -1;
   if (pthread_setspecific(exit_key, self) != 0) return -1;
   same_process = mmap(NULL, sizeof *same_process, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (same_process == MAP_FAILED || madvise(same_process, 4096, MADV_WIPEONFORK) != 0) same_process = NULL;
+  if (same_process == MAP_FAILED || ups_direct(SYS_madvise, (long)same_process, 4096, MADV_WIPEONFORK, 0) != 0)
+    same_process = NULL;
   if (same_process != NULL) *same_process = 1;
   atomic_store_explicit(&self->tid, ups_gettid(), memory_order_relaxed);
   find_main_stack(self); /* now: what a seccomp filter allows later is not known */

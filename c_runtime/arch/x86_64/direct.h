@@ -6,6 +6,9 @@
 
 #include <sys/syscall.h>
 
+/* A flag of signal actions that the C library keeps to itself: it says where a handler returns to. */
+#define UPS_SA_RESTORER 0x04000000
+
 /* What the kernel answers: -errno if it fails. any. */
 static inline long ups_direct(long number, long a, long b, long c, long d) {
   register long fourth __asm__("r10") = d;

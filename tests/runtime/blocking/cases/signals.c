@@ -89,6 +89,25 @@ int run(void) {
   SHOW(signal(SIGKILL, simple) == SIG_ERR);
   SHOW(sigaction(SIGKILL, &action, NULL));
   SHOW(sigaction(65, &action, NULL));
+  const int numbers[] = {-1, 0, SIGABRT, SIGCHLD, SIGKILL, 32, 33, SIGRTMIN, SIGRTMAX};
+  static const int flags[] = {0, SA_RESTART, SA_NODEFER | SA_NOCLDSTOP, (int)(SA_RESETHAND | SA_ONSTACK | SA_SIGINFO)};
+  for (unsigned i = 0; i < sizeof numbers / sizeof *numbers; i++)
+    for (unsigned k = 0; k < sizeof flags / sizeof *flags; k++) {
+      struct sigaction other = {.sa_handler = simple, .sa_flags = flags[k]}, none = {.sa_handler = SIG_DFL};
+      sigaddset(&other.sa_mask, SIGUSR1 + k);
+      memset(&was, 0x55, sizeof was);
+      errno = 0;
+      int set_it = sigaction(numbers[i], &other, NULL), error = errno, read_it = sigaction(numbers[i], NULL, &was);
+      printf("%d: %d %d %d", numbers[i], set_it, error, read_it);
+      if (read_it == 0)
+        printf(" %d %x %lx %d", was.sa_handler == simple, (unsigned)was.sa_flags, bits(&was.sa_mask), was.sa_restorer != NULL);
+      last = 0;
+      if (set_it == 0 && k != 3)
+        raise(numbers[i]);
+      printf(" %d", last);
+      printf(" %d", sigaction(numbers[i], &none, &was));
+      printf(" %d\n", read_it == 0 && (was.sa_handler == simple) == (set_it == 0));
+    }
   action.sa_handler = simple;
   action.sa_flags = SA_RESETHAND;
   SHOW(sigaction(SIGUSR1, &action, NULL));
