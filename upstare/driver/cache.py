@@ -59,13 +59,14 @@ class Cache:
             UpstareError: it cannot be written.
         """
         from pathlib import Path
-        from shutil import copyfile
 
         path = Path(self.path(key))
         temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             if isinstance(content, Path):
+                from shutil import copyfile
+
                 copyfile(content, temporary)
             else:
                 temporary.write_bytes(content)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from clang.cindex import TypeKind
+from clang.cindex import CursorKind, TypeKind
 
 from upstare.frontend.nodes import Node
 from upstare.frontend.types import is_variable_array
@@ -28,6 +28,8 @@ _KEEPS_FRAME = {  # calls that tie a function to its frame
     "__sigsetjmp_cancel", "__builtin_setjmp", "vfork", "getcontext", "__builtin_apply", "__builtin_frame_address",
     "__builtin_return_address", "__builtin_va_start", "va_start",
 }  # fmt: skip
+# libclang's own question needs its library a second time, and all of its functions.
+_ATTRIBUTES = range(CursorKind.UNEXPOSED_ATTR.value, CursorKind.PREPROCESSING_DIRECTIVE.value)
 
 
 Follow = int | None  # offset of the local that is returned next, or one of:
@@ -88,7 +90,7 @@ def _frame_may_go(tree: FunctionTree) -> bool:
 
 
 def _has_cleanup(node: Node) -> bool:
-    return any(c.kind.is_attribute() for c in node.cursor.get_children())
+    return any(c.kind.value in _ATTRIBUTES for c in node.cursor.get_children())
 
 
 class _Last:
