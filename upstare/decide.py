@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -203,8 +203,9 @@ def _add_variables(result: Description, index: int, summary: UnitSummary, merged
 
 
 def prepare_units(
-    units: Sequence[Unit], options: Options, pinned: Sequence[Mapping[str, str]], changed: Mapping[int, Unit]
-) -> None:
+    units: Sequence[Unit], options: Options, pinned: Sequence[Mapping[str, str]], changed: Mapping[int, Unit],
+    alone: Callable[[], bool] = lambda: True,
+) -> None:  # fmt: skip
     """The cache has what :func:`build_image` will most likely ask it of the units that take the places of others.
 
     Args:
@@ -212,6 +213,8 @@ def prepare_units(
         options: of the last build.
         pinned: of each unit of the last build, the functions that turned out to be pinned, and why.
         changed: units by the places that they take.
+        alone: whether no other unit of the program has changed since: then what is decided on the whole program is
+            waited for, which takes no longer than the build would.
 
     Raises:
         UpstareError: the cache has not, or a unit cannot be built.
@@ -247,6 +250,9 @@ def prepare_units(
                 everything = Beside(partial(_keep, work, options, summaries, merged))
             for number, decisions in chosen.items():
                 (begun or work.begin(number, decisions)).result()
+            if everything is not None and alone():
+                everything.result()
+                everything = None
         finally:
             if everything is not None:
                 everything.end()
@@ -278,7 +284,7 @@ def _count_pinned(summaries: Sequence[UnitSummary]) -> int:
 def _keep(work: UnitWork, options: Options, summaries: list[UnitSummary], merged: Program) -> None:
     """What :func:`build_image` will decide is kept."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no half of it is left
-    os.nice(10)  # there is time until the compiler has ended, and no longer
+    os.nice(10)  # the compiler goes first
     with Team(work, 1) as team:
         decided = decide(work, options, summaries, team, merged)
     Kept(work.cache, work.units, options).keep(decided.keys, describe(work.units, decided, options))

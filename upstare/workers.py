@@ -77,7 +77,7 @@ class Workers(Generic[Request, Reply]):
         while by_reply:
             for descriptor, _ in poll.poll():
                 worker, positions = by_reply[descriptor]
-                found[positions.popleft()] = _received(worker)
+                found[positions.popleft()] = _good(_answer_of(worker))
                 done(len(found))
                 if positions:
                     _send(worker.requests, requests[positions[0]][1])
@@ -137,20 +137,25 @@ class Beside(Generic[Reply]):
     def end(self) -> None:
         """Nobody waits for it any more: if it is not over it is ended. In the place of :meth:`result`."""
         if self._worker is not None:
-            os.kill(self._worker.pid, signal.SIGTERM)
-            os.close(self._worker.replies)
-            os.waitpid(self._worker.pid, 0)
+            worker, self._worker = self._worker, None
+            os.kill(worker.pid, signal.SIGTERM)
+            os.close(worker.replies)
+            os.waitpid(worker.pid, 0)
 
     def result(self) -> Reply:
-        """What it returned, or raised. May be asked once."""
+        """What it returned, or raised. May be asked once; if this process is interrupted meanwhile, it is ended."""
         if self._worker is None:
             return self._call()
         try:
-            result: Reply = _received(self._worker)
-            return result
-        finally:
-            os.close(self._worker.replies)
-            os.waitpid(self._worker.pid, 0)
+            answer = _answer_of(self._worker)
+        except BaseException:
+            self.end()
+            raise
+        worker, self._worker = self._worker, None
+        os.close(worker.replies)
+        os.waitpid(worker.pid, 0)
+        result: Reply = _good(answer)
+        return result
 
 
 def _as_a_worker(work: Callable[[], None]) -> NoReturn:
@@ -173,12 +178,18 @@ def _answered(call: Callable[[], object]) -> tuple[bool, object]:
         return False, error
 
 
-def _received(worker: _Worker) -> Any:
-    """The answer of a worker; what it raised is raised here."""
+def _answer_of(worker: _Worker) -> tuple[bool, Any]:
+    """What a worker sent (:func:`_answered`)."""
     data = _read(worker.replies)
     if data is None:
         raise UpstareError("a process of this build ended before its work was done", hint="is there enough memory?")
-    good, reply = pickle.loads(data)
+    answer: tuple[bool, Any] = pickle.loads(data)
+    return answer
+
+
+def _good(answer: tuple[bool, Any]) -> Any:
+    """The answer; what was raised is raised here."""
+    good, reply = answer
     if not good:
         raise reply
     return reply

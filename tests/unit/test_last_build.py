@@ -118,7 +118,6 @@ def test_what_was_prepared(
 
     begin = Compilation.__init__
     with monkeypatch.context() as patch:
-        patch.setattr(Beside, "end", Beside.result)  # the compiler has ended long before
         patch.setattr(decide, "guess", guessed)
         patch.setattr(Compilation, "__init__", counted)
         options = Options(clones=False, outside=frozenset(outside))
@@ -131,6 +130,22 @@ def test_what_was_prepared(
         warm = build(now, outside=outside)
     monkeypatch.setenv("UPSTARE_CACHE", str(tmp_path / "cold"))
     assert build(now, outside=outside) == warm
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_what_is_decided_on_everything_is_waited_for_where_it_may_count(
+    alone: bool, build: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = [unit("serve.c", SERVE), unit("helper.c", HELPER)]
+    build(before)
+    ended: list[Beside[None]] = []
+    monkeypatch.setattr(Beside, "end", lambda self: ended.append(self))
+    changed = unit("serve.c", SERVE.replace(b"+=", b"-="))
+    decide.prepare_units(before, Options(clones=False), [{}, {}], {0: changed}, lambda: alone)
+    assert len(ended) == (0 if alone else 1)
+    for beside in ended:
+        beside.result()
+    assert Kept(Cache(), [changed, before[1]], Options(clones=False)).keys() is not None
 
 
 def test_a_guess_that_is_wrong_leaves_no_compiler_behind(

@@ -56,8 +56,32 @@ def test_what_nobody_waits_for_is_ended(processors: int) -> None:
         beside = Beside(partial(time.sleep, seconds))
         if processors > 1 and seconds == 0:
             time.sleep(0.2)  # it is over
+        worker = beside._worker
+        assert (worker is not None) == (processors > 1)
         beside.end()
-        if beside._worker is not None:
+        if worker is not None:
             with pytest.raises(ChildProcessError):
-                os.waitpid(beside._worker.pid, os.WNOHANG)
+                os.waitpid(worker.pid, os.WNOHANG)
+        beside.end()  # once more is no harm
     assert time.monotonic() - begin < 10
+
+
+def test_what_is_waited_for_ends_with_an_interrupt(processors: int) -> None:
+    if processors == 1:
+        pytest.skip("it is no process of its own")
+
+    def interrupt(*_: object) -> None:
+        raise InterruptedError("enough")
+
+    beside = Beside(partial(time.sleep, 60))
+    worker = beside._worker
+    assert worker is not None
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    try:
+        with pytest.raises(InterruptedError, match="enough"):
+            beside.result()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    with pytest.raises(ChildProcessError):
+        os.waitpid(worker.pid, os.WNOHANG)

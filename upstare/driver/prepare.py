@@ -91,9 +91,9 @@ class Preparation:
             return  # the link will say so
         for path in paths:
             program, _, digest = (self._cache.read(_key(path, flags, compiler)) or b"").decode().partition(" ")
-            if digest and self._cache.counted(_tally(program)) < limit():
+            if digest:
                 self._notes[path] = program, digest
-        if self._notes:
+        if any(self._cache.counted(_tally(program)) < limit() for program, _ in self._notes.values()):
             sys.stdout.flush()
             sys.stderr.flush()
             texts, self._texts = os.pipe()
@@ -105,15 +105,13 @@ class Preparation:
 
     def start(self, sources: Sequence[tuple[str, bytes, str]]) -> None:
         """The path, text and digest of each unit are known; this may be said once."""
-        if self._pid is None:
-            return
         changed: dict[str, list[tuple[str, bytes, str]]] = {}
         for path, text, digest in sources:
             program, before = self._notes.get(path, ("", digest))
             if before != digest:
                 changed.setdefault(program, []).append((path, text, digest))
         few = {program: found for program, found in changed.items() if self._cache.count(_tally(program)) <= limit()}
-        if not few:
+        if self._pid is None or not few:
             self.stop()
             return
         try:
@@ -191,4 +189,4 @@ def _prepare(
     new = {path: Unit(path, text, flags, compiler, digest) for path, text, digest in sources}
     same = (flags, compiler)
     changed = {n: new[u.path] for n, u in enumerate(units) if u.path in new and (u.flags, u.compiler) == same}
-    prepare_units(units, options, pinned, changed)
+    prepare_units(units, options, pinned, changed, lambda: cache.counted(_tally(program)) <= limit())
