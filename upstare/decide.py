@@ -229,14 +229,14 @@ def prepare_units(
             names = _external_names(summary)
             if 2 * len(names & outside) > len(names):  # as with -rdynamic
                 outside |= _external_names(summaries[number]) - names
-        options = replace(options, outside=frozenset(outside))
+        last_options, options = options, replace(options, outside=frozenset(outside))
         pins = _count_pinned(summaries)
         begun: Compilation | None = None
         everything: Beside[None] | None = None
         try:
             if len(changed) == 1:
                 [number] = changed
-                last = before.last_decisions(number)
+                last = _last_decisions(before, last_options, number)
                 guessed = guess(last, old[number], summaries[number], outside) if last is not None else None
                 if guessed is not None and not _facts(work, number, guessed).pinned:
                     begun = work.begin(number, guessed)
@@ -258,6 +258,12 @@ def prepare_units(
                 everything.end()
             if begun is not None:
                 begun.stop()
+
+
+def _last_decisions(before: UnitWork, options: Options, number: int) -> Decisions | None:
+    """What was decided on a unit in the last build of its program, if that is kept. (It may be in others, too.)"""
+    kept = Kept(before.cache, before.units, options).keys()
+    return before.known_decisions(number, kept[1][number]) if kept is not None else None
 
 
 def _summaries(work: UnitWork, changed: Collection[int]) -> list[UnitSummary]:

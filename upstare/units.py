@@ -45,8 +45,15 @@ Progress = Callable[[str, int, int], None]
 class _Loaded:
     parsed: Parsed
     trees: list[FunctionTree]
-    types: TypeTable
-    summarised: dict[str, Type] = field(default_factory=dict)  # the types that its summary has
+    summarised: dict[str, Type] = field(default_factory=dict)  # the types that its summary has, if it was made here
+
+    def new_types(self) -> TypeTable:
+        """For one transform: what others have asked for makes no difference to it."""
+        from upstare.frontend.types import TypeTable
+
+        table = TypeTable(self.parsed.source)
+        table.types.update(self.summarised)
+        return table
 
 
 # A parsed unit takes many times the memory of its text. Beyond this much text a worker reads a unit again when it
@@ -59,14 +66,13 @@ _loaded: dict[str, _Loaded] = {}
 def _load(unit: Unit) -> _Loaded:
     from upstare.frontend.ahead import parsed as parsed_unit
     from upstare.frontend.functions import functions
-    from upstare.frontend.types import TypeTable
 
     if unit.digest in _loaded:
         return _loaded[unit.digest]
     if unit_digest(unit.flags, unit.compiler, unit.text) != unit.digest:
         raise UpstareError(f"the text of {unit.path} is not here")
     parsed = parsed_unit(unit.digest, unit.text, unit.flags)
-    loaded = _Loaded(parsed, list(functions(parsed)), TypeTable(parsed.source))
+    loaded = _Loaded(parsed, list(functions(parsed)))
     if sum(len(other.parsed.source.text) for other in _loaded.values()) + len(unit.text) <= KEPT_BYTES:
         _loaded[unit.digest] = loaded
     return loaded
@@ -132,9 +138,9 @@ class UnitWork:
         refers = self.cache.read(self._object_key("references", number, decisions))
         return UnitObject(path, pickle.loads(refers)) if path is not None and refers is not None else None
 
-    def last_decisions(self, number: int) -> Decisions | None:
-        """The decisions with which a unit was transformed last."""
-        found = self.cache.read(self._key("decisions", number))
+    def known_decisions(self, number: int, key: str) -> Decisions | None:
+        """The decisions with this key, if a unit was transformed with them."""
+        found = self.cache.read(self._key("decisions", number, key))
         decisions: Decisions | None = pickle.loads(found) if found is not None else None
         return decisions
 
@@ -157,20 +163,22 @@ class UnitWork:
         from upstare.frontend.summary import summarise
 
         loaded = _load(self.units[number])
-        summary = summarise(loaded.parsed, loaded.trees, loaded.types)
-        loaded.summarised = dict(loaded.types.types)
+        table = loaded.new_types()
+        summary = summarise(loaded.parsed, loaded.trees, table)
+        loaded.summarised = table.types
         self.cache.put(self._key("summary", number), pickle.dumps(summary))
         return summary
 
     def facts(self, number: int, decisions: Decisions) -> UnitFacts:
         """Transform a unit. Its text waits for :meth:`object`."""
         loaded = _load(self.units[number])
-        transformed = _run_transform(loaded, decisions)
+        table = loaded.new_types()
+        transformed = _run_transform(loaded, decisions, table)
         self._text(number, decisions).write_bytes(transformed.text)
-        types = {key: kind for key, kind in loaded.types.types.items() if loaded.summarised.get(key) is not kind}
+        types = {key: kind for key, kind in table.types.items() if loaded.summarised.get(key) is not kind}
         result = UnitFacts(transformed.frames, transformed.pinned, types)
         self.cache.put(self._key("facts", number, decisions.key()), pickle.dumps(result))
-        self.cache.put(self._key("decisions", number), pickle.dumps(decisions))
+        self.cache.put(self._key("decisions", number, decisions.key()), pickle.dumps(decisions))
         return result
 
     def object(self, number: int, decisions: Decisions) -> UnitObject:
@@ -189,7 +197,8 @@ class UnitWork:
         """The transformed text of a unit."""
         source = self._text(number, decisions)
         if not source.exists():
-            source.write_bytes(_run_transform(_load(self.units[number]), decisions).text)
+            loaded = _load(self.units[number])
+            source.write_bytes(_run_transform(loaded, decisions, loaded.new_types()).text)
         return source
 
     def keep_code(self, number: int, decisions: str, code: Path) -> Path:
@@ -266,10 +275,10 @@ class Team:
         return [made[i] if result is None else result for i, result in enumerate(known)]
 
 
-def _run_transform(loaded: _Loaded, decisions: Decisions) -> Transformed:
+def _run_transform(loaded: _Loaded, decisions: Decisions, types: TypeTable) -> Transformed:
     from transforms.unit import UnitTransform
 
-    result = UnitTransform(loaded.parsed, loaded.trees, loaded.types, decisions).run()
+    result = UnitTransform(loaded.parsed, loaded.trees, types, decisions).run()
     if decisions.shared:
         result.text = _visible(result.text)
     return result

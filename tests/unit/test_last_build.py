@@ -94,6 +94,25 @@ CHANGES: dict[str, tuple[bytes, list[bool]]] = {
 }
 
 
+def compilations(patch: pytest.MonkeyPatch) -> list[bool]:
+    """Of each compilation that is begun from now on: whether what was decided on its unit is guessed."""
+    guesses: list[Decisions | None] = []
+    begun: list[bool] = []
+    begin = Compilation.__init__
+
+    def guessed(*arguments: Any) -> Decisions | None:
+        guesses.append(guess(*arguments))
+        return guesses[-1]
+
+    def counted(self: Compilation, work: UnitWork, number: int, decisions: Decisions) -> None:
+        begun.append(decisions in guesses)
+        begin(self, work, number, decisions)
+
+    patch.setattr(decide, "guess", guessed)
+    patch.setattr(Compilation, "__init__", counted)
+    return begun
+
+
 @pytest.mark.parametrize("visible", [False, True], ids=["", "rdynamic"])
 @pytest.mark.parametrize("change", CHANGES)
 def test_what_was_prepared(
@@ -105,22 +124,9 @@ def test_what_was_prepared(
     build(before, outside=outside)
     now = [unit("serve.c", text), before[1]]
     without_text = [replace(each, text=b"") for each in before]
-    guesses: list[Decisions | None] = []
-    begun: list[bool] = []
-
-    def guessed(*arguments: Any) -> Decisions | None:
-        guesses.append(guess(*arguments))
-        return guesses[-1]
-
-    def counted(self: Compilation, work: UnitWork, number: int, decisions: Decisions) -> None:
-        begun.append(decisions in guesses)
-        begin(self, work, number, decisions)
-
-    begin = Compilation.__init__
+    options = Options(clones=False, outside=frozenset(outside))
     with monkeypatch.context() as patch:
-        patch.setattr(decide, "guess", guessed)
-        patch.setattr(Compilation, "__init__", counted)
-        options = Options(clones=False, outside=frozenset(outside))
+        begun = compilations(patch)
         decide.prepare_units(without_text, options, [{}, {}], {0: now[0]})
     assert begun == expected
     if visible and change != "a function that nobody else sees" and b"more" in text:
@@ -130,6 +136,19 @@ def test_what_was_prepared(
         warm = build(now, outside=outside)
     monkeypatch.setenv("UPSTARE_CACHE", str(tmp_path / "cold"))
     assert build(now, outside=outside) == warm
+
+
+def test_a_unit_of_two_programs(build: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    waits = b"long read(int, void *, unsigned long);\nint helper(int fd) { char c; return (int)read(fd, &c, 1); }\n"
+    serve = unit("serve.c", SERVE)
+    programs = [[serve, unit("helper.c", HELPER)], [serve, unit("waits.c", waits)]]
+    for units in programs:
+        build(units)
+    begun = compilations(monkeypatch)
+    for number, units in enumerate(programs):
+        changed = unit("serve.c", SERVE.replace(b"+=", b"-=") + b"\n" * number)
+        decide.prepare_units(units, Options(clones=False), [{}, {}], {0: changed})
+    assert begun == [True, True]
 
 
 @pytest.mark.parametrize("alone", [True, False])

@@ -189,4 +189,4 @@ def _prepare(
     new = {path: Unit(path, text, flags, compiler, digest) for path, text, digest in sources}
     same = (flags, compiler)
     changed = {n: new[u.path] for n, u in enumerate(units) if u.path in new and (u.flags, u.compiler) == same}
-    prepare_units(units, options, pinned, changed, lambda: cache.counted(_tally(program)) <= limit())
+    prepare_units(units, options, pinned, changed, lambda: cache.counted(_tally(program)) <= 1)
