@@ -204,6 +204,20 @@ def test_function_unknown_to_the_description_is_an_error(tmp_path: Path) -> None
         build_table(program, outline([function(1, "leaf")]), BUILD)
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_function_of_the_programs_has_a_name_of_the_runtimes(tmp_path: Path, turned: bool) -> None:
+    runtime = '__attribute__((section("upstare_rt"), visibility("hidden"), used)) void upstare_thing(void) {}\n'
+    user = "__attribute__((noinline, used)) static int upstare_thing(int x) { return x + 1; }\n"
+    (tmp_path / "runtime.c").write_text(runtime)
+    (tmp_path / "user.c").write_text(user + "int main(int n, char **v) { (void)v; return upstare_thing(n) != 2; }\n")
+    files = [tmp_path / "runtime.c", tmp_path / "user.c"]
+    program = compile_c(tmp_path / "program", *(files[::-1] if turned else files))
+    table, _ = tabulate(program, outline([]), BUILD)
+    [binding] = [b for b in table.bindings if table.name(b) == "upstare_thing"]
+    home = Elf(program).by_name["upstare_rt"]
+    assert home.address <= binding.address < home.address + home.size
+
+
 def test_image_without_points_has_an_empty_table(tmp_path: Path) -> None:
     (tmp_path / "main.c").write_text("int main(void) { return 0; }\n")
     program = compile_c(tmp_path / "program", tmp_path / "main.c")

@@ -125,10 +125,10 @@ class Elf:
             if section and info & 15 in (STT_FUNC, STT_GNU_IFUNC)
         ]
 
-    def withheld(self, beginnings: tuple[str, ...]) -> dict[bytes, tuple[int, int]]:
-        """The addresses of what is defined here under names that begin like this, and that other files do not see; with
-        the numbers of the sections that it is in."""
-        found: dict[bytes, tuple[int, int]] = {}
+    def withheld(self, beginnings: tuple[str, ...]) -> list[tuple[bytes, int, int]]:
+        """What is defined here under names that begin like this, and that other files do not see: the name, the
+        address, and the number of its section."""
+        found: list[tuple[bytes, int, int]] = []
         names = tuple(name.encode() for name in beginnings)
         for table in (s for s in self.sections if s.type == SHT_SYMTAB):
             strings = self.content(self.sections[table.link])
@@ -136,7 +136,7 @@ class Elf:
                 seen = info >> 4 != STB_LOCAL and other & _VISIBILITY not in _UNSEEN  # GNU ld does not make all local
                 if seen or not section or not strings.startswith(names, name):
                     continue
-                found[strings[name : strings.index(b"\0", name)]] = value, section
+                found.append((strings[name : strings.index(b"\0", name)], value, section))
         return found
 
     def relocations(self, name: str) -> Iterator[Relocation]:

@@ -274,7 +274,7 @@ def _binding_rows(elf: Elf, pool: bytearray) -> list[BindingRow]:
     names = tuple(name.encode() for name in (*UNIT_NAMES, _FLAG))
     runtime = {i for i, s in enumerate(elf.sections) if s.name in (SECTION_RUNTIME, SECTION_UPDATE)}
     found = elf.withheld((*UNIT_NAMES, *RUNTIME_NAMES))
-    shared = {name: address for name, (address, home) in found.items() if home in runtime or name.startswith(names)}
+    shared = {name: address for name, address, home in found if home in runtime or name.startswith(names)}
     rows: list[BindingRow] = []
     for name, address in sorted(shared.items()):
         rows.append(BindingRow(address, len(pool)))
