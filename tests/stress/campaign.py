@@ -28,6 +28,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tests.stress.compare import Outcome, try_program
 from tests.stress.reduce import keep
 
+BATCH = 50  # programs that share what the cache has; then it is emptied
+
 
 def read_log(log: Path | None) -> list[Outcome]:
     """The outcomes of earlier runs."""
@@ -87,15 +89,17 @@ def main() -> int:
         directory = Path(name)
         os.environ.setdefault("UPSTARE_CACHE", str(directory / "cache"))
         task = progress.add_task("programs", total=len(seeds))
-        for outcome in pool.map(lambda s: _one(s, directory, arguments.patience, arguments.keep), seeds):
-            outcomes.append(outcome)
-            if arguments.log is not None:
-                with arguments.log.open("a") as log:
-                    log.write(json.dumps(outcome.data()) + "\n")
-            for difference in outcome.differences:
-                console.print(f"seed {outcome.seed}: {difference}", markup=False, soft_wrap=True)
-            progress.advance(task)
-            shutil.rmtree(directory / "cache", ignore_errors=True)
+        for begin in range(0, len(seeds), BATCH):
+            batch = seeds[begin : begin + BATCH]
+            for outcome in pool.map(lambda s: _one(s, directory, arguments.patience, arguments.keep), batch):
+                outcomes.append(outcome)
+                if arguments.log is not None:
+                    with arguments.log.open("a") as log:
+                        log.write(json.dumps(outcome.data()) + "\n")
+                for difference in outcome.differences:
+                    console.print(f"seed {outcome.seed}: {difference}", markup=False, soft_wrap=True)
+                progress.advance(task)
+            shutil.rmtree(directory / "cache", ignore_errors=True)  # nobody builds now
     console.print(summary(outcomes), markup=False, soft_wrap=True)
     return 1 if any(outcome.differences for outcome in outcomes) else 0
 
