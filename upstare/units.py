@@ -295,9 +295,7 @@ def _start_compiler(unit: Unit, source: Path, target: Path, decisions: Decisions
     return process.start(command, capture_errors=True)
 
 
-def _finish_compiler(
-    compiler: process.Child, unit: Unit, source: Path, target: Path, decisions: Decisions
-) -> None:  # fmt: skip
+def _finish_compiler(compiler: process.Child, unit: Unit, source: Path, target: Path, decisions: Decisions) -> None:
     code = compiler.wait_or_end()
     assert compiler.errors is not None
     said = compiler.errors.take().decode(errors="replace")
