@@ -15,9 +15,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 
+from clang.cindex import TypeKind
+
 from transforms import ir
 from transforms.copies import again, copy_head, declare_copies
-from transforms.frames import REMOTE, Frame
+from transforms.frames import FLOATING, GENERAL, REMOTE, Frame
 from transforms.labels import label_table
 from transforms.normal_form import NormalForm
 from transforms.points import point_text
@@ -300,14 +302,23 @@ class Printer:
 def _returns(form: NormalForm) -> str | None:
     """The C type that the function returns, or None for void."""
     result = form.tree.cursor.result_type.get_canonical()
-    return None if result.spelling == "void" else c_type(result)
+    return None if result.kind == TypeKind.VOID else c_type(result)
 
 
-def _dummy(result: str | None, aggregate: bool) -> str:
+def _dummy_return(result: str | None, kind: TypeKind) -> str:
+    """Where a frame comes down, with a value that nobody reads.
+
+    To the compiler it is unknown. A value that the function returns itself would join the two returns, and one that is
+    open could not be split off with a part of the function: it would then inline others than in a plain program.
+    """
+    dummy = "__upstare_dummy"
     if result is None:
         value = "return;"
-    elif aggregate:
-        value = f"{result} __upstare_dummy; return __upstare_dummy;"
+    elif kind in (TypeKind.RECORD, TypeKind.VECTOR, TypeKind.EXTVECTOR):
+        value = f"{result} {dummy}; return {dummy};"
+    elif kind in GENERAL or kind in FLOATING:
+        register = "r" if kind in GENERAL else "x"
+        value = f'{{ {result} {dummy}; __asm__ volatile("" : "={register}"({dummy})); return {dummy}; }}'
     else:
         value = "return 0;"
     return f"if (0) {{ upstare_ret: __attribute__((__cold__)); {value} }} "
@@ -316,12 +327,9 @@ def _dummy(result: str | None, aggregate: bool) -> str:
 def print_clones(form: NormalForm, frame: Frame, body: list[ir.Statement], identity: str) -> tuple[str, str]:
     """The new body of the function (braces included), and what follows it: its resume clone, if it gets one, and its
     copy if any."""
-    from clang.cindex import TypeKind
-
     tree = form.tree
     result = _returns(form)
-    kind = tree.cursor.result_type.get_canonical().kind
-    dummy = _dummy(result, kind in (TypeKind.RECORD, TypeKind.VECTOR, TypeKind.EXTVECTOR))
+    dummy = _dummy_return(result, tree.cursor.result_type.get_canonical().kind)
     implicit = "return 0; " if tree.name == "main" and result is not None else ""
     externs = " ".join(form.externs.values())
     temporaries = " ".join(f"{t.c_type} {t.name};" for t in form.temporaries.values())

@@ -17,8 +17,8 @@ _MANY_POINTS = 128
 _REGISTERS = 6  # that calls keep
 KEPT = frozenset({"kept", "arguments", "chain", "sized"})  # slots with a header
 REMOTE = frozenset({"kept", "arguments", "sized"})  # objects that the resume clone has elsewhere
-_FLOATING = {TypeKind.FLOAT, TypeKind.DOUBLE}
-_GENERAL = {
+FLOATING = {TypeKind.FLOAT, TypeKind.DOUBLE}
+GENERAL = {
     TypeKind.BOOL, TypeKind.CHAR_U, TypeKind.UCHAR, TypeKind.USHORT, TypeKind.UINT, TypeKind.ULONG,
     TypeKind.ULONGLONG, TypeKind.CHAR_S, TypeKind.SCHAR, TypeKind.SHORT, TypeKind.INT, TypeKind.LONG,
     TypeKind.LONGLONG, TypeKind.POINTER, TypeKind.ENUM, TypeKind.WCHAR,
@@ -137,9 +137,9 @@ class Frame:
             size, how = 0, "sized"
         elif variable.kept:
             how = "kept"
-        elif canonical.kind in _FLOATING:
+        elif canonical.kind in FLOATING:
             how = "floating"
-        elif canonical.kind in _GENERAL:
+        elif canonical.kind in GENERAL:
             how = "general"
         else:
             how = "memory"
