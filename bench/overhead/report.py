@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 import statistics
 from pathlib import Path
 from typing import TypedDict
@@ -14,6 +15,7 @@ from rich.table import Table
 from bench.figures import write_json
 from bench.overhead.programs import AS_IN_2009, PLAIN, UPDATEABLE
 
+RESAMPLED = 500  # starts drawn anew, for the spread of a median
 #: By kind; lists are rounds.
 Values = dict[str, float]
 Rounds = dict[str, list[float]]
@@ -25,6 +27,7 @@ class Row(TypedDict, total=False):
     instructions: Values
     seconds: Rounds  # lower is better
     p99_us: Rounds
+    starts: int  # of the programs that these rounds are of, as many of each
     text: Values
     own_text: Values
     resident_kb: Values
@@ -50,16 +53,17 @@ class Figures:
         self._picture(directory / "overhead.png")
 
     def _table(self) -> Table:
-        table = Table(title="Updateable / plain (in brackets: points as in 2009 / plain)", caption=self._means())
-        columns = ("workload", "instructions", "time, quarters", "p99", "loaded text", "without runtime", "resident")
+        title = "Updateable / plain [95 % of medians like this one] (points as in 2009 / plain)"
+        table = Table(title=title, caption=self._means())
+        columns = ("workload", "instructions", "time", "p99", "loaded text", "without runtime", "resident")
         for column in columns:
             table.add_column(column, justify="left" if column == "workload" else "right")
         for name, row in sorted(self.rows.items()):
             table.add_row(
                 name,
                 _both(row.get("instructions")),
-                _quarters(row.get("seconds")),
-                _medians(row.get("p99_us")),
+                _times(row.get("seconds"), row.get("starts")),
+                _times(row.get("p99_us"), row.get("starts")),
                 _both(row.get("text")),
                 _both(row.get("own_text")),
                 _both(row.get("resident_kb")),
@@ -103,16 +107,28 @@ def _both(values: Values | None) -> str:
     return " ".join([f"{now:.3f}" if now is not None else "-", f"({before:.2f})" if before is not None else ""]).strip()
 
 
-def _quarters(rounds: Rounds | None) -> str:
-    """The ratio of the medians, and the quarters of the ratios of neighbouring rounds."""
+def _times(rounds: Rounds | None, starts: int | None) -> str:
+    """The medians of the ratios of neighbouring rounds, and between what they would be with other starts.
+
+    The machine is faster at one time than at another, and a program at one start than at another.
+    """
     if rounds is None:
         return ""
-    pairs = [u / p for p, u in zip(rounds[PLAIN], rounds[UPDATEABLE], strict=True) if p]  # a clock of few ticks: 0
+    pairs = _pairs(rounds, UPDATEABLE)
     if not pairs:
-        return _medians(rounds)
-    low, _, high = statistics.quantiles(pairs, n=4, method="inclusive") if len(pairs) > 1 else (pairs[0],) * 3
-    return f"{_medians(rounds)} [{low:.2f} to {high:.2f}]".replace("[", "\\[")
+        return "-"  # a clock of few ticks
+    size = len(pairs) // (starts or len(pairs))
+    groups = [pairs[i : i + size] for i in range(0, len(pairs), size)]
+    chance = random.Random(0)
+    medians = [
+        statistics.median([ratio for group in chance.choices(groups, k=len(groups)) for ratio in group])
+        for _ in range(RESAMPLED)
+    ]
+    low, *_, high = statistics.quantiles(medians, n=40)
+    before = _pairs(rounds, AS_IN_2009)
+    shown = f"{statistics.median(pairs):.3f} \\[{low:.2f} to {high:.2f}]"
+    return shown + (f" ({statistics.median(before):.2f})" if before else "")
 
 
-def _medians(rounds: Rounds | None) -> str:
-    return _both({kind: statistics.median(values) for kind, values in rounds.items() if values}) if rounds else ""
+def _pairs(rounds: Rounds, kind: str) -> list[float]:
+    return [now / plain for plain, now in zip(rounds[PLAIN], rounds.get(kind, []), strict=False) if plain]
