@@ -105,12 +105,13 @@ class Frame:
             ctype, key = variable.ctype, variable.key
             canonical = ctype.get_canonical()
             shown = ctype.spelling
+            how = "kept" if variable.kept else "general"
             if variable.parameter and is_array(ctype):
                 pointer = canonical.element_type
-                self._place(target, key, 8, 8, "general", types.key(pointer) + " *", f"{pointer.spelling} *", variable)
+                self._place(target, key, 8, 8, how, types.key(pointer) + " *", f"{pointer.spelling} *", variable)
                 return
             if canonical.kind in (TypeKind.FUNCTIONPROTO, TypeKind.FUNCTIONNOPROTO):
-                self._place(target, key, 8, 8, "general", types.key(ctype) + " *", shown, variable)
+                self._place(target, key, 8, 8, how, types.key(ctype) + " *", shown, variable)
                 return
         else:
             key, shown = variable.name, variable.c_type

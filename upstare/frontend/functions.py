@@ -210,6 +210,17 @@ def taken_address(parsed: Parsed, tree: FunctionTree, node: Node) -> Node | None
     return None
 
 
+def _is_address_taken(parsed: Parsed, tree: FunctionTree, local: Local, node: Node) -> bool:
+    """Whether an address in this local is known elsewhere for this use of it. Parameters that are declared as arrays
+    (a ``va_list`` is one) are pointers: what these lead to is not in them."""
+    if not (local.parameter and is_array(local.ctype)):
+        return taken_address(parsed, tree, node) is not None
+    parent = tree.parent(node)
+    while parent is not None and parent.kind == "paren":
+        parent = tree.parent(parent)
+    return parent is not None and parent.kind == "unary" and parent.op == "&"
+
+
 def _lasts(parsed: Parsed, tree: FunctionTree, value: Node) -> bool:
     """Whether what is behind a dereferenced address is more than read or assigned: its address is taken again, or
     something else may happen to it."""
@@ -232,7 +243,7 @@ def _uses(parsed: Parsed, tree: FunctionTree) -> None:
         if node.kind == "ref":
             if node.target_kind == "local" and node.target in tree.locals:
                 local = tree.locals[node.target]
-                if not local.kept and taken_address(parsed, tree, node) is not None:
+                if not local.kept and _is_address_taken(parsed, tree, local, node):
                     local.kept = True
                 parent = tree.parent(node)
                 if parent is not None and parent.kind == "asm":
