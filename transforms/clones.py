@@ -317,7 +317,7 @@ def _dummy_return(result: str | None, kind: TypeKind) -> str:
     elif kind in (TypeKind.RECORD, TypeKind.VECTOR, TypeKind.EXTVECTOR):
         value = f"{result} {dummy}; return {dummy};"
     elif kind in GENERAL or kind in FLOATING:
-        register = "r" if kind in GENERAL else "x"
+        register = "a" if kind in GENERAL else "x"
         value = f'{{ {result} {dummy}; __asm__ volatile("" : "={register}"({dummy})); return {dummy}; }}'
     else:
         value = "return 0;"
