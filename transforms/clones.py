@@ -21,6 +21,7 @@ from transforms import ir
 from transforms.copies import again, copy_head, declare_copies
 from transforms.frames import FLOATING, GENERAL, REMOTE, Frame
 from transforms.labels import label_table
+from transforms.liveness import can_pass
 from transforms.normal_form import NormalForm
 from transforms.points import point_text
 from transforms.restore import Restores
@@ -30,6 +31,7 @@ from upstare.frontend.functions import Local
 from upstare.frontend.types import is_variable_array
 
 ARRAY_ALIGN = 64  # of variable-length arrays in resume clones
+_SEVERAL = 10  # points of a function that is too large to be inlined for its size
 
 
 class Printer:
@@ -305,18 +307,18 @@ def _returns(form: NormalForm) -> str | None:
     return None if result.kind == TypeKind.VOID else c_type(result)
 
 
-def _dummy_return(result: str | None, kind: TypeKind) -> str:
+def _dummy_return(result: str | None, kind: TypeKind, unknown: bool) -> str:
     """Where a frame comes down, with a value that nobody reads.
 
-    To the compiler it is unknown. A value that the function returns itself would join the two returns, and one that is
-    open could not be split off with a part of the function: it would then inline others than in a plain program.
+    Where it is one that the function returns itself, the compiler makes one of both returns (``unknown``: it must not);
+    where it is left open, the variable of the result would be live at every point.
     """
     dummy = "__upstare_dummy"
     if result is None:
         value = "return;"
     elif kind in (TypeKind.RECORD, TypeKind.VECTOR, TypeKind.EXTVECTOR):
         value = f"{result} {dummy}; return {dummy};"
-    elif kind in GENERAL or kind in FLOATING:
+    elif unknown and (kind in GENERAL or kind in FLOATING):
         register = "a" if kind in GENERAL else "x"
         value = f'{{ {result} {dummy}; __asm__ volatile("" : "={register}"({dummy})); return {dummy}; }}'
     else:
@@ -329,7 +331,10 @@ def print_clones(form: NormalForm, frame: Frame, body: list[ir.Statement], ident
     copy if any."""
     tree = form.tree
     result = _returns(form)
-    dummy = _dummy_return(result, tree.cursor.result_type.get_canonical().kind)
+    # A function that can be over without a point may be split, to inline that way where it is called. In others of few
+    # points it is more that an unknown value counts as an instruction when it is decided whether to inline them.
+    unknown = len(form.points) >= _SEVERAL or can_pass(body)
+    dummy = _dummy_return(result, tree.cursor.result_type.get_canonical().kind, unknown)
     implicit = "return 0; " if tree.name == "main" and result is not None else ""
     externs = " ".join(form.externs.values())
     temporaries = " ".join(f"{t.c_type} {t.name};" for t in form.temporaries.values())
