@@ -13,8 +13,8 @@ from __future__ import annotations
 from transforms import ir
 from transforms.marks import Marks
 from transforms.temporaries import Pin, Temporary
-from upstare.frontend.functions import ALLOCA, VA_START, callee_name
-from upstare.frontend.nodes import Node
+from upstare.frontend.functions import ALLOCA, VA_START
+from upstare.frontend.nodes import Node, callee_name
 from upstare.frontend.types import is_variable_array
 
 BLOCK_HEADER = 16  # struct upstare_block

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from upstare.frontend.functions import functions
 from upstare.frontend.nodes import Parsed
 from upstare.frontend.summary import summarise
@@ -29,3 +31,55 @@ def test_the_point_of_a_tail_cycle_is_where_the_fewest_calls_lead() -> None:
     found = program(TAIL_CYCLE)
     assert {name for _, name in found.entry_points} == {"second"}
     assert {name for _, name in found.instrumented} == {"main", "first", "second"}
+
+
+DIES = b"""# 1 "unit.c"
+void _exit(int status) __attribute__((noreturn));
+long read(int, void *, unsigned long);
+static int bye;
+static void leave(int status) { if (bye) bye = 0; _exit(status); }
+static void die(const char *why) { char c; if (*why) read(0, &c, 1); leave(2); }
+static void may(int bad) { if (bad) die("may"); }
+static void good(void) { leave(0); }
+static void either(int n) { if (n) { die("n"); } else { leave(3); } }
+static void altered(int status) { status = 0; leave(status); }
+static void back(int n) { if (n) return; leave(1); }
+static void serve(void) { char c; while (!bye) read(0, &c, 1); }
+static void server(void) { serve(); leave(1); }
+static int f(int n) { may(n); either(n); good(); altered(n); back(n); die("f"); return n; }
+static int g(int n) { may(n); either(n); good(); altered(n); back(n); die("g"); return n; }
+static int h(int n) { may(n); either(n); good(); altered(n); back(n); die("h"); return n; }
+int main(void) { server(); return f(1) + g(2) + h(3); }
+"""
+
+
+def test_functions_that_give_up_have_no_points_and_no_more_have_their_callers() -> None:
+    found = {name for _, name in program(DIES).instrumented}
+    assert found == {"serve", "server", "main"}
+
+
+def test_work_with_an_error_at_its_end_is_no_way_to_give_up() -> None:
+    assert "server" in {name for _, name in program(DIES).instrumented}
+    calls = DIES.replace(b"static int f(int n) {", b"static int f(int n) { server();").replace(
+        b"static int g(int n) {", b"static int g(int n) { server();"
+    )
+    assert "server" not in {name for _, name in program(calls).instrumented}  # one is called in many places
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"leave(2); }", b"leave(0); }"),  # it may end well
+        (b"leave(2); }", b"leave(bye); }"),
+        (b"leave(2); }", b"if (bye) leave(2); }"),  # or come back
+        (b"leave(2); }", b"if (bye) return; leave(2); }"),
+        (b"leave(2); }", b"do { if (bye) break; leave(2); } while (0); }"),
+        (b"leave(2); }", b"if (bye) goto end; leave(2); end: ; }"),
+        (b"leave(2); }", b"while (bye) read(0, &c, 1); leave(2); }"),  # or stay
+        (b"leave(2); }", b"(bye ? leave : leave)(2); }"),
+        (b"_exit(status); }", b"status = 0; _exit(status); }"),  # as might what it calls
+    ],
+)
+def test_what_is_not_sure_to_give_up(old: bytes, new: bytes) -> None:
+    assert old in DIES
+    assert {"die", "may", "f"} <= {name for _, name in program(DIES.replace(old, new)).instrumented}

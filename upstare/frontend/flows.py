@@ -12,8 +12,8 @@ from typing import Any
 
 from clang.cindex import TypeKind
 
-from upstare.frontend.functions import FunctionTree, callee_name, parameter_types
-from upstare.frontend.nodes import Node, Parsed
+from upstare.frontend.functions import FunctionTree, parameter_types
+from upstare.frontend.nodes import Node, Parsed, callee_name
 from upstare.frontend.types import TypeTable, is_array
 from upstare.model.facts import RECEIVED, SENT, Flow
 

@@ -10,7 +10,8 @@ from typing import Any
 from clang.cindex import CursorKind, TypeKind
 
 from upstare.frontend.bounds import bound
-from upstare.frontend.nodes import Node, Parsed
+from upstare.frontend.endings import doom, is_noreturn, is_zero, never_returns
+from upstare.frontend.nodes import Node, Parsed, callee_of
 from upstare.frontend.tables import Cursor, Type
 from upstare.frontend.tails import tail_calls
 from upstare.frontend.types import is_array, is_const, is_variable_array
@@ -18,10 +19,8 @@ from upstare.frontend.types import is_array, is_const, is_variable_array
 ALLOCA = {"alloca", "__builtin_alloca", "__builtin_alloca_with_align", "__builtin_alloca_with_align_and_max"}
 _SETJMP = {"setjmp", "_setjmp", "sigsetjmp", "__sigsetjmp", "__sigsetjmp_cancel"}
 CLEANUP = r"(?:__)?cleanup(?:__)?\s*\(\s*(\w+)\s*\)"  # the attribute
-_LONGJMP = {"longjmp", "_longjmp", "siglongjmp"}
 _TWICE = {"__builtin_setjmp", "vfork", "getcontext", "savectx"}  # others that may return twice
 VA_START = {"__builtin_va_start", "va_start"}
-_NOT_SHORT = ("label", "case", "default", "return", "goto", "break", "continue", "for", "while", "do")
 # Pragmas that change what the text after them means; the others are advice, and are left out of clones.
 _PRAGMA = re.compile(rb"^[ \t]*#[ \t]*pragma[ \t]+(pack|omp|acc|scalar_storage_order|weak|redefine_extname)\b", re.M)
 
@@ -125,19 +124,6 @@ def _tree(parsed: Parsed, cursor: Cursor, start: int, end: int, body: Node) -> F
     return tree
 
 
-def is_noreturn(cursor: Cursor, parsed: Parsed) -> bool:
-    """Whether a function is declared never to return, here or elsewhere in the unit."""
-    return any(_says_noreturn(c, parsed) for c in [cursor, *parsed.declarations(cursor.spelling)])
-
-
-def _says_noreturn(cursor: Cursor, parsed: Parsed) -> bool:
-    if "noreturn" in cursor.type.spelling:
-        return True
-    start, name = cursor.extent.start.offset, cursor.location.offset
-    head = parsed.source.text[start:name]
-    return b"_Noreturn" in head or b"noreturn" in head
-
-
 def _variables(tree: FunctionTree) -> None:
     names: dict[str, int] = {}
 
@@ -238,7 +224,7 @@ def _uses(parsed: Parsed, tree: FunctionTree) -> None:
             local.kept = True
         if local.ctype.get_canonical().is_volatile_qualified():
             local.kept = True
-    doomed = _doomed(parsed, tree)
+    doomed = doom(parsed, tree.body)
     for node in tree.body.evaluated():
         if node.kind == "ref":
             if node.target_kind == "local" and node.target in tree.locals:
@@ -248,29 +234,16 @@ def _uses(parsed: Parsed, tree: FunctionTree) -> None:
                 parent = tree.parent(node)
                 if parent is not None and parent.kind == "asm":
                     local.kept = True
-            elif node.target_kind == "function" and not _is_callee(tree, node):
+            elif node.target_kind == "function" and not _iscallee_of(tree, node):
                 tree.values.append(node)
         elif node.kind == "call":
-            callee = _callee(node)
+            callee = callee_of(node)
             ctype = node.cursor.type
             if callee is None and node.children:
                 ctype = node.children[0].type.get_canonical()
                 if ctype.kind == TypeKind.POINTER:
                     ctype = ctype.get_pointee().get_canonical()
             tree.calls.append(Call(node, callee.name if callee else None, ctype, doomed.get(id(node), frozenset())))
-
-
-def _callee(node: Node) -> Node | None:
-    callee = node.children[0] if node.children else None
-    while callee is not None and callee.kind == "paren":
-        callee = callee.children[0]
-    return callee if callee is not None and callee.kind == "ref" and callee.target_kind == "function" else None
-
-
-def callee_name(call: Node) -> str | None:
-    """The name of the function that a call calls; None: an indirect call."""
-    callee = _callee(call)
-    return callee.name if callee is not None else None
 
 
 def parameter_types(call: Node) -> list[Type]:
@@ -281,80 +254,16 @@ def parameter_types(call: Node) -> list[Type]:
     return function.argument_types() if function.kind == TypeKind.FUNCTIONPROTO else []
 
 
-def _is_callee(tree: FunctionTree, node: Node) -> bool:
+def _iscallee_of(tree: FunctionTree, node: Node) -> bool:
     child, parent = node, tree.parent(node)
     while parent is not None and parent.kind == "paren":
         child, parent = parent, tree.parent(parent)
     return parent is not None and parent.kind == "call" and parent.children[0] is child
 
 
-def _doomed(parsed: Parsed, tree: FunctionTree) -> dict[int, frozenset[str]]:
-    """Calls on the short way to a failing end: a call that does not return follows in the same list of statements.
-
-    A statement with a loop is not short, and what comes before an end in success may be all that the program is there
-    for (``serve(); exit(0);``, as children of fork do).
-    """
-    result: dict[int, frozenset[str]] = {}
-
-    def doom(node: Node, end: Node) -> None:
-        callee = _callee(end)
-        assert callee is not None
-        result[id(node)] = result.get(id(node), frozenset()) | {callee.name}
-
-    for block in tree.body.walk():
-        if block.kind != "compound":
-            continue
-        last = -1
-        for index, statement in enumerate(block.children):
-            if statement.kind == "call" and _never_returns(parsed, statement) and not _may_succeed(statement):
-                last = index
-        if last < 0:
-            continue
-        for statement in reversed(block.children[: last + 1]):
-            inner = list(statement.walk())
-            if any(n.kind in _NOT_SHORT for n in inner):
-                break
-            for node in inner:
-                if node.kind == "call":
-                    doom(node, block.children[last])
-    for node in tree.body.walk():
-        if node.kind == "call" and _never_returns(parsed, node):
-            doom(node, node)
-    return result
-
-
-def _may_succeed(call: Node) -> bool:
-    """Whether a call that does not return can be the good end of a process or thread, or goes on elsewhere."""
-    callee = _callee(call)
-    if callee is not None and callee.name in _LONGJMP:
-        return True
-    if callee is None or callee.name not in ("exit", "_exit", "_Exit", "quick_exit", "pthread_exit", "thrd_exit"):
-        return False
-    if callee.name in ("pthread_exit", "thrd_exit"):
-        return True
-    argument = call.children[1] if len(call.children) > 1 else None
-    while argument is not None and argument.kind == "paren":
-        argument = argument.children[0]
-    return argument is None or argument.kind not in ("number", "unary") or _constant_false(argument)
-
-
-def _never_returns(parsed: Parsed, call: Node) -> bool:
-    callee = _callee(call)
-    if callee is None:
-        return False
-    target = callee.cursor.referenced
-    return target is not None and is_noreturn(target, parsed)
-
-
-def _constant_false(node: Node | None) -> bool:
-    while node is not None and node.kind == "paren":
-        node = node.children[0]
-    return node is not None and node.kind == "number" and node.name == "0"
-
-
 def _loops(parsed: Parsed, tree: FunctionTree) -> None:
     loops = [n for n in tree.body.walk() if n.kind in ("for", "while", "do")]
-    real = [n for n in loops if not (n.kind == "do" and _constant_false(n.parts["cond"]))]
+    real = [n for n in loops if not (n.kind == "do" and is_zero(n.parts["cond"]))]
     for node in real:
         inner = any(m is not node and node.start <= m.start and m.end <= node.end for m in real)
         why = "never" if _never_turns(parsed, tree, node) else bound(parsed, node)
@@ -365,13 +274,13 @@ def _never_turns(parsed: Parsed, tree: FunctionTree, loop: Node) -> bool:
     """Whether a call that does not return stands before the loop, or begins its body (``for (;;) abort();``)."""
     body = loop.parts.get("body")
     first = body.children[0] if body is not None and body.kind == "compound" and body.children else body
-    if first is not None and first.kind == "call" and _never_returns(parsed, first):
+    if first is not None and first.kind == "call" and never_returns(parsed, first):
         return True
     child, parent = loop, tree.parent(loop)
     while parent is not None:
         if parent.kind == "compound":
             for before in parent.children[: parent.children.index(child)]:
-                ends = before.kind == "call" and _never_returns(parsed, before)
+                ends = before.kind == "call" and never_returns(parsed, before)
                 if ends and not _may_be_reached(parent, before, child):
                     return True
         child, parent = parent, tree.parent(parent)
@@ -484,7 +393,7 @@ def _why_pinned(parsed: Parsed, tree: FunctionTree) -> str | None:
         elif node.kind == "var" and parsed.exceptions and _cleanup(parsed, node):
             problem = "cleanup attribute with -fexceptions"
         elif node.kind == "call":
-            callee = _callee(node)
+            callee = callee_of(node)
             if callee is not None and callee.name in _TWICE:
                 problem = f"{callee.name}"
             elif callee is not None and callee.name in _SETJMP and _moving_memory(tree):

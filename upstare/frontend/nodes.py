@@ -256,6 +256,20 @@ class _Builder:
         node.parts = parts
 
 
+def callee_of(call: Node) -> Node | None:
+    """The reference to the function that a call calls; None: an indirect call."""
+    callee = call.children[0] if call.children else None
+    while callee is not None and callee.kind == "paren":
+        callee = callee.children[0]
+    return callee if callee is not None and callee.kind == "ref" and callee.target_kind == "function" else None
+
+
+def callee_name(call: Node) -> str | None:
+    """The name of the function that a call calls; None: an indirect call."""
+    callee = callee_of(call)
+    return callee.name if callee is not None else None
+
+
 def _disjoint(children: list[Node]) -> list[Node]:
     """The children in order of text; of overlapping ones the first stays, unless both are declarators of one list."""
     result: list[Node] = []

@@ -10,6 +10,7 @@ from typing import Any
 from clang.cindex import CursorKind, TypeKind
 
 from upstare.frontend.constants import constants
+from upstare.frontend.endings import ends
 from upstare.frontend.flows import flows
 from upstare.frontend.functions import FunctionTree, mutable, parameter_types, taken_address
 from upstare.frontend.nodes import Node, Parsed
@@ -119,7 +120,7 @@ def _function(parsed: Parsed, tree: FunctionTree, summary: UnitSummary, types: T
         FunctionFact(
             tree.name, tree.static, tree.noreturn, tree.pinned, file, line, types.key(tree.cursor.type),
             types.key(tree.cursor.result_type), body_digest(parsed, tree), calls, loops, list(tree.label_numbers),
-            unused,
+            unused, ends(parsed, tree.body, [x.target for x in tree.locals.values() if x.parameter]),
         )
     )  # fmt: skip
 

@@ -23,6 +23,9 @@ RECEIVED = {
 }  # fmt: skip
 """The same for those that receive."""
 
+EXITS = ("exit", "_exit", "_Exit", "quick_exit")
+"""Functions that end the process, well or in failure, as their argument says."""
+
 
 @dataclass
 class CallFact:
@@ -34,6 +37,16 @@ class CallFact:
     tail: bool
     file: str
     line: int
+
+
+@dataclass
+class EndFact:
+    """A call in which a function ends."""
+
+    callee: str
+    declared: bool  # the callee is declared never to return
+    fails: list[int] = field(default_factory=list)  # which of its arguments are numbers other than 0
+    passes: dict[int, int] = field(default_factory=dict)  # which are parameters of the function, and which of them
 
 
 @dataclass
@@ -63,6 +76,7 @@ class FunctionFact:
     loops: list[LoopFact]
     labels: list[str]  # whose addresses are values, in the order of their numbers
     unused: bool  # nothing in the unit can call it
+    ends: list[EndFact]  # each way through it ends in one of these; empty: one may return
 
 
 @dataclass

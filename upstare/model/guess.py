@@ -47,7 +47,7 @@ def _shape(function: FunctionFact) -> tuple[object, ...]:
     calls = {(call.callee, call.type, tuple(call.doom), call.tail) for call in function.calls}
     return (
         function.static, function.noreturn, function.pinned is None, function.type, function.unused, calls,
-        _endless(function), all(loop.why for loop in function.loops),
+        _endless(function), all(loop.why for loop in function.loops), [repr(end) for end in function.ends],
     )  # fmt: skip
 
 

@@ -1,8 +1,8 @@
 """The whole program: which functions can be on the stack at an update point, and how everything is named.
 
 A function is *instrumented* if it has a point of its own (an unbounded loop, a call that may block, recursion) or calls
-one that is. Paths that can only end in a call that does not return do not count; indirect calls count by exact type
-among the functions whose address is used.
+one that is. Functions that only end the process in failure, and paths that can only end in a call that does not return,
+do not count; indirect calls count by exact type among the functions whose address is used.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from transforms.decisions import Decisions, VariableDecision
 from upstare.driver.cache import Cache
 from upstare.model.components import components
 from upstare.model.constants import Constants
+from upstare.model.endings import endings
 from upstare.model.facts import CallFact, FunctionFact, UnitSummary, VariableFact
 from upstare.model.unit import Options, Unit
 
@@ -104,6 +105,7 @@ class Program:
                     self._by_type[self._functions[found].type].add(found)
         self.lasting: set[tuple[int, str]] = set()
         self._last()
+        self._endings = endings(self._functions, self.resolve, self.lasting) if default else set()
         graph = self._edges()
         self.instrumented = self._reach(graph)
         self.entry_points = self._break_tail_cycles()
@@ -181,16 +183,14 @@ class Program:
                     yield found
 
     def _reach(self, graph: dict[tuple[int, str], set[tuple[int, str]]]) -> set[tuple[int, str]]:
-        blocking = self._blocking
         everything = self.options.placement != "default"
-        able: set[tuple[int, str]] = set()
-        for key in self._functions:
-            if self._eligible(key) and (everything or self._own_point(key, blocking)):
-                able.add(key)
+        eligible = {key for key in self._functions if self._eligible(key)}
+        # A cycle through what cannot be rebuilt needs no point: as long as that is on the stack, no other is of use.
+        graph = {key: targets & eligible for key, targets in graph.items() if key in eligible}
+        able = {key for key in eligible if everything or self._own_point(key)}
         for component in components(graph):
-            members = [k for k in component if self._eligible(k)]
             if len(component) > 1 or component[0] in graph[component[0]]:
-                able.update(members)
+                able.update(component)
         callers: dict[tuple[int, str], list[tuple[int, str]]] = defaultdict(list)
         for caller, callees in graph.items():
             for callee in callees:
@@ -198,14 +198,15 @@ class Program:
         work = list(able)
         while work:
             for caller in callers[work.pop()]:
-                if caller not in able and self._eligible(caller):
+                if caller not in able:
                     able.add(caller)
                     work.append(caller)
         return able
 
     def _eligible(self, key: tuple[int, str]) -> bool:
         fact = self._functions[key]
-        return fact.pinned is None and not fact.unused and (not fact.noreturn or key in self.lasting)
+        ends = key in self._endings or (fact.noreturn and key not in self.lasting)
+        return fact.pinned is None and not fact.unused and not ends
 
     def doomed(self, unit: int, call: CallFact) -> bool:
         """Whether a call is on a path that can only end in a call that soon ends the process or the thread."""
@@ -232,9 +233,9 @@ class Program:
             for call in self._functions[key].calls
         )
 
-    def _own_point(self, key: tuple[int, str], blocking: set[str]) -> bool:
+    def _own_point(self, key: tuple[int, str]) -> bool:
         fact = self._functions[key]
-        if any(c.callee in blocking and not self.doomed(key[0], c) for c in fact.calls):
+        if any(c.callee in self._blocking and not self.doomed(key[0], c) for c in fact.calls):
             return True
         return any(not (loop.why and not loop.inner) for loop in fact.loops)
 
