@@ -34,6 +34,7 @@ class Decisions:
     hot: list[str] = field(default_factory=list)  # names, as seen in the unit, whose direct call may unroll
     hot_types: list[str] = field(default_factory=list)  # function types whose indirect call may unroll
     lasting: list[str] = field(default_factory=list)  # names whose declarations lose their noreturn
+    staying: list[str] = field(default_factory=list)  # where a thread may stay, though only an error follows
     blocking: list[str] = field(default_factory=list)
     redirects: list[str] = field(default_factory=list)  # library names that become upstare_name
     entries: dict[str, str] = field(default_factory=dict)  # function, as seen in the unit -> entry id

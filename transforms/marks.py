@@ -31,7 +31,7 @@ class Marks:
         self._labels = 0
         self.hot_names = {*decisions.hot, *decisions.blocking}
         self._hot_types = set(decisions.hot_types)
-        self._lasting = set(decisions.lasting)
+        self._lasting, self._staying = set(decisions.lasting), set(decisions.staying)
         self._blocking = set(decisions.blocking)
         self._redirects = set(decisions.redirects)
         self.moved, self.shared = self._statics()
@@ -114,7 +114,7 @@ class Marks:
         return result
 
     def _doomed(self, call: Call) -> bool:
-        return not call.doom <= self._lasting
+        return call.callee not in self._staying and not call.doom <= self._lasting
 
     def _would_be_hot(self, call: Call) -> bool:
         if self._doomed(call):

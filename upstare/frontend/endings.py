@@ -26,11 +26,12 @@ def _says_noreturn(cursor: Cursor, parsed: Parsed) -> bool:
     return b"_Noreturn" in head or b"noreturn" in head
 
 
-def doom(parsed: Parsed, body: Node) -> dict[int, frozenset[str]]:
+def doom(parsed: Parsed, body: Node, ends: bool) -> dict[int, frozenset[str]]:
     """Calls on the short way to a failing end: a call that does not return follows in the same list of statements.
 
     A statement with a loop is not short, and what comes before an end in success may be all that the program is there
-    for (``serve(); exit(0);``, as children of fork do).
+    for (``serve(); exit(0);``, as children of fork do). So may what a function always does, whatever its end, unless it
+    is declared to come to one (``ends``).
     """
     result: dict[int, frozenset[str]] = {}
 
@@ -40,7 +41,7 @@ def doom(parsed: Parsed, body: Node) -> dict[int, frozenset[str]]:
         result[id(node)] = result.get(id(node), frozenset()) | {callee}
 
     for block in body.walk():
-        if block.kind != "compound":
+        if block.kind != "compound" or not (ends or _is_conditional(block)):
             continue
         last = -1
         for index, statement in enumerate(block.children):
@@ -59,6 +60,13 @@ def doom(parsed: Parsed, body: Node) -> dict[int, frozenset[str]]:
         if node.kind == "call" and never_returns(parsed, node):
             add(node, node)
     return result
+
+
+def _is_conditional(block: Node) -> bool:
+    around = block.parent
+    while around is not None and around.kind in ("compound", "do", "stmtexpr"):
+        around = around.parent
+    return around is not None
 
 
 def _may_succeed(call: Node) -> bool:

@@ -224,7 +224,7 @@ def _uses(parsed: Parsed, tree: FunctionTree) -> None:
             local.kept = True
         if local.ctype.get_canonical().is_volatile_qualified():
             local.kept = True
-    doomed = doom(parsed, tree.body)
+    doomed = doom(parsed, tree.body, tree.noreturn)
     for node in tree.body.evaluated():
         if node.kind == "ref":
             if node.target_kind == "local" and node.target in tree.locals:

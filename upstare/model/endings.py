@@ -1,17 +1,19 @@
-"""Functions that end the process in failure, though nothing declares that they do: ``die("no memory")``.
+"""What ends the process in failure, and what may look like it but stays.
 
-A call of one is like a call of a function that is declared never to return: no thread is there for long, and none
-comes back. With points there, all that can fail would be instrumented, down to a string that is copied.
+Many functions do so though nothing declares that they do: ``die("no memory")``. A call of one is like a call of a
+function that is declared never to return: no thread is there for long, and none comes back. With points there, all that
+can fail would be instrumented, down to a string that is copied.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
-from upstare.model.facts import EXITS, EndFact, FunctionFact
+from upstare.model.facts import EXITS, CallFact, EndFact, FunctionFact
 
 Key = tuple[int, str]
+Resolve = Callable[[int, str], Key | None]
 _SEVERAL = 3
 """Functions that must call one: the whole work of a server or child, with an error at its end, is called in one place;
 the common way to give up in many."""
@@ -19,15 +21,20 @@ _FAILS = -1
 
 
 def endings(
-    functions: Mapping[Key, FunctionFact], resolve: Callable[[int, str], Key | None], lasting: Collection[Key]
+    functions: Mapping[Key, FunctionFact], resolve: Resolve, lasting: Collection[Key], staying: Collection[Key]
 ) -> set[Key]:
     """The functions that never return, but end the process in failure, and are there for that alone.
 
     Args:
         resolve: the definition that a name means in a unit, if the program has it.
         lasting: those declared never to return in which a thread can stay.
+        staying: those that may wait for long.
     """
-    may = {k: f for k, f in functions.items() if f.ends and not f.noreturn and all(loop.why for loop in f.loops)}
+    may = {
+        key: fact
+        for key, fact in functions.items()
+        if fact.ends and not fact.noreturn and key not in staying and all(loop.why for loop in fact.loops)
+    }
     found: set[Key] = set()
     status: dict[Key, int] = {}  # of those that end in success or failure, the parameter that says it
 
@@ -57,8 +64,45 @@ def endings(
     return {key for key, callers in _callers(functions, resolve, found).items() if len(callers) >= _SEVERAL}
 
 
+_SOON = ("write", "send", "connect", "pthread_mutex", "pthread_cond_destroy")  # how such names begin
+
+
+def staying(
+    functions: Mapping[Key, FunctionFact], targets: Callable[[int, CallFact], Iterable[Key]], blocking: Iterable[str]
+) -> set[Key]:
+    """The functions in which a thread may wait for others as long as it likes: they have, or call by name one that has,
+    a loop that data do not bound, and in it or below it a wait. That may be all that a program is there for even if an
+    error is what comes next (``serve(); fatal("serve came back");``). To write the message is no such wait.
+
+    Args:
+        targets: what a call in a unit may lead to.
+        blocking: the library's functions that may block.
+    """
+    waits = {name for name in blocking if not name.startswith(_SOON)}
+    callers: dict[Key, set[Key]] = defaultdict(set)
+    for key, fact in functions.items():
+        for call in fact.calls:
+            if call.callee is not None:
+                for target in targets(key[0], call):
+                    callers[target].add(key)
+    waiting = _upwards(callers, {k for k, f in functions.items() if any(c.callee in waits for c in f.calls)})
+    loops = {k: f for k, f in functions.items() if any(not loop.why for loop in f.loops)}
+    ways = {k: (target for call in f.calls for target in targets(k[0], call)) for k, f in loops.items()}
+    return _upwards(callers, {k for k in loops if k in waiting or any(target in waiting for target in ways[k])})
+
+
+def _upwards(callers: Mapping[Key, Collection[Key]], found: set[Key]) -> set[Key]:
+    """These functions and all that lead to them."""
+    work = list(found)
+    while work:
+        new = set(callers.get(work.pop(), ())) - found
+        found |= new
+        work += new
+    return found
+
+
 def _callers(
-    functions: Mapping[Key, FunctionFact], resolve: Callable[[int, str], Key | None], wanted: Collection[Key]
+    functions: Mapping[Key, FunctionFact], resolve: Resolve, wanted: Collection[Key]
 ) -> Mapping[Key, Collection[Key]]:
     names = {name for _, name in wanted}
     callers: dict[Key, set[Key]] = defaultdict(set)

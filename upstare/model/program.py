@@ -19,7 +19,7 @@ from transforms.decisions import Decisions, VariableDecision
 from upstare.driver.cache import Cache
 from upstare.model.components import components
 from upstare.model.constants import Constants
-from upstare.model.endings import endings
+from upstare.model.endings import endings, staying
 from upstare.model.facts import CallFact, FunctionFact, UnitSummary, VariableFact
 from upstare.model.unit import Options, Unit
 
@@ -103,9 +103,12 @@ class Program:
                 self.address_taken.add(found)
                 if looked_up:
                     self._by_type[self._functions[found].type].add(found)
+        self._staying = staying(self._functions, self._targets, self.blocking)
         self.lasting: set[tuple[int, str]] = set()
         self._last()
-        self._endings = endings(self._functions, self.resolve, self.lasting) if default else set()
+        self._endings: set[tuple[int, str]] = set()
+        if default:
+            self._endings = endings(self._functions, self.resolve, self.lasting, self._staying)
         graph = self._edges()
         self.instrumented = self._reach(graph)
         self.entry_points = self._break_tail_cycles()
@@ -210,7 +213,8 @@ class Program:
 
     def doomed(self, unit: int, call: CallFact) -> bool:
         """Whether a call is on a path that can only end in a call that soon ends the process or the thread."""
-        return any(self.resolve(unit, name) not in self.lasting for name in call.doom)
+        stays = call.callee is not None and self.resolve(unit, call.callee) in self._staying
+        return not stays and any(self.resolve(unit, name) not in self.lasting for name in call.doom)
 
     def _last(self) -> None:
         """Find the functions declared never to return in which a thread can stay.
@@ -323,6 +327,8 @@ class Program:
                     result.entry_points.append(fact.name)
             for call in fact.calls:
                 targets = self._targets(unit, call)
+                if call.doom and call.callee is not None and self.resolve(unit, call.callee) in self._staying:
+                    result.staying.append(call.callee)
                 result.lasting += [n for n in call.doom if n not in result.lasting and self._goes_on(unit, n)]
                 if any(t in self.instrumented for t in targets):
                     if call.callee is None:
@@ -332,6 +338,7 @@ class Program:
         result.lasting += [f.name for f in summary.functions if f.name not in result.lasting
                            and self._goes_on(unit, f.name)]  # fmt: skip
         result.lasting.sort()
+        result.staying = sorted(set(result.staying))
         result.hot.sort()
         result.hot_types = sorted(hot_types)
         defined = {n for n in self.redirects if self.resolve(unit, n) is not None}
