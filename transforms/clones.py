@@ -21,7 +21,6 @@ from transforms import ir
 from transforms.copies import again, copy_head, declare_copies
 from transforms.frames import FLOATING, GENERAL, REMOTE, Frame
 from transforms.labels import label_table
-from transforms.liveness import can_pass
 from transforms.normal_form import NormalForm
 from transforms.points import point_text
 from transforms.restore import Restores
@@ -31,7 +30,6 @@ from upstare.frontend.functions import Local
 from upstare.frontend.types import is_variable_array
 
 ARRAY_ALIGN = 64  # of variable-length arrays in resume clones
-_SEVERAL = 10  # points of a function that is too large to be inlined for its size
 
 
 class Printer:
@@ -307,10 +305,10 @@ def _returns(form: NormalForm) -> str | None:
     return None if result.kind == TypeKind.VOID else c_type(result)
 
 
-def _dummy_return(result: str | None, kind: TypeKind, unknown: bool) -> str:
+def _dummy_return(result: str | None, kind: TypeKind) -> str:
     """Where a frame comes down, with a value that nobody reads.
 
-    Where it is one that the function returns itself, the compiler makes one of both returns (``unknown``: it must not);
+    To the compiler it is unknown: where it is one that the function returns itself, it would make one of both returns;
     where it is left open, the variable of the result would be live at every point.
     """
     dummy = "__upstare_dummy"
@@ -318,7 +316,7 @@ def _dummy_return(result: str | None, kind: TypeKind, unknown: bool) -> str:
         value = "return;"
     elif kind in (TypeKind.RECORD, TypeKind.VECTOR, TypeKind.EXTVECTOR):
         value = f"{result} {dummy}; return {dummy};"
-    elif unknown and (kind in GENERAL or kind in FLOATING):
+    elif kind in GENERAL or kind in FLOATING:
         register = "a" if kind in GENERAL else "x"
         value = f'{{ {result} {dummy}; __asm__ volatile("" : "={register}"({dummy})); return {dummy}; }}'
     else:
@@ -331,10 +329,7 @@ def print_clones(form: NormalForm, frame: Frame, body: list[ir.Statement], ident
     copy if any."""
     tree = form.tree
     result = _returns(form)
-    # A function that can be over without a point may be split, to inline that way where it is called. In others of few
-    # points it is more that an unknown value counts as an instruction when it is decided whether to inline them.
-    unknown = len(form.points) >= _SEVERAL or can_pass(body)
-    dummy = _dummy_return(result, tree.cursor.result_type.get_canonical().kind, unknown)
+    dummy = _dummy_return(result, tree.cursor.result_type.get_canonical().kind)
     implicit = "return 0; " if tree.name == "main" and result is not None else ""
     externs = " ".join(form.externs.values())
     temporaries = " ".join(f"{t.c_type} {t.name};" for t in form.temporaries.values())

@@ -119,32 +119,3 @@ class Liveness:
         if s.label is not None and not live <= self.labels.get(s.label, _NONE):
             self.labels[s.label] = self.labels.get(s.label, _NONE) | live
             self.changed = True
-
-
-class _Passing(Liveness):
-    """Whether control can come through a function without a point: a variable that returns read and points assign."""
-
-    _LEAVES: Live = frozenset({1 << 62})
-
-    def of(self, body: Sequence[ir.Statement]) -> bool:
-        while True:
-            self.changed = False
-            if self._LEAVES <= self._sequence(body, self._LEAVES, _NONE, _NONE, None):
-                return True
-            if not self.changed:
-                return False
-
-    def _statement(
-        self, s: ir.Statement, out: Live, on_break: Live, on_continue: Live, cases: list[Live] | None
-    ) -> Live:
-        match s:
-            case ir.CallPoint() | ir.PointHere() if not s.point.tail:
-                return _NONE
-            case ir.Return():
-                return self._LEAVES
-        return super()._statement(s, out, on_break, on_continue, cases)
-
-
-def can_pass(body: Sequence[ir.Statement]) -> bool:
-    """Whether a call of this function can be over without a point."""
-    return _Passing().of(body)
