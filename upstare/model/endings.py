@@ -68,37 +68,44 @@ _SOON = ("write", "send", "connect", "pthread_mutex", "pthread_cond_destroy")  #
 
 
 def staying(
-    functions: Mapping[Key, FunctionFact], targets: Callable[[int, CallFact], Iterable[Key]], blocking: Iterable[str]
-) -> set[Key]:
+    functions: Mapping[Key, FunctionFact], resolve: Resolve, targets: Callable[[int, CallFact], Iterable[Key]],
+    blocking: Iterable[str],
+) -> set[Key]:  # fmt: skip
     """The functions in which a thread may wait for others as long as it likes: they have, or call by name one that has,
     a loop that data do not bound, and in it or below it a wait. That may be all that a program is there for even if an
     error is what comes next (``serve(); fatal("serve came back");``). To write the message is no such wait.
 
     Args:
+        resolve: the definition that a name means in a unit, if the program has it.
         targets: what a call in a unit may lead to.
         blocking: the library's functions that may block.
     """
     waits = {name for name in blocking if not name.startswith(_SOON)}
-    callers: dict[Key, set[Key]] = defaultdict(set)
+    callers: dict[Key, list[Key]] = defaultdict(list)
+    waiting: set[Key] = set()
     for key, fact in functions.items():
-        for call in fact.calls:
-            if call.callee is not None:
-                for target in targets(key[0], call):
-                    callers[target].add(key)
-    waiting = _upwards(callers, {k for k, f in functions.items() if any(c.callee in waits for c in f.calls)})
+        called = {call.callee for call in fact.calls if call.callee is not None}
+        if not waits.isdisjoint(called):
+            waiting.add(key)
+        for name in called:
+            if (target := resolve(key[0], name)) is not None:
+                callers[target].append(key)
+    _upwards(callers, waiting)
     loops = {k: f for k, f in functions.items() if any(not loop.why for loop in f.loops)}
     ways = {k: (target for call in f.calls for target in targets(k[0], call)) for k, f in loops.items()}
-    return _upwards(callers, {k for k in loops if k in waiting or any(target in waiting for target in ways[k])})
+    stay = {k for k in loops if k in waiting or any(target in waiting for target in ways[k])}
+    _upwards(callers, stay)
+    return stay
 
 
-def _upwards(callers: Mapping[Key, Collection[Key]], found: set[Key]) -> set[Key]:
-    """These functions and all that lead to them."""
+def _upwards(callers: Mapping[Key, Collection[Key]], found: set[Key]) -> None:
+    """Add all functions that lead to these."""
     work = list(found)
     while work:
-        new = set(callers.get(work.pop(), ())) - found
-        found |= new
-        work += new
-    return found
+        for caller in callers.get(work.pop(), ()):
+            if caller not in found:
+                found.add(caller)
+                work.append(caller)
 
 
 def _callers(

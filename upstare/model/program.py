@@ -103,7 +103,7 @@ class Program:
                 self.address_taken.add(found)
                 if looked_up:
                     self._by_type[self._functions[found].type].add(found)
-        self._staying = staying(self._functions, self._targets, self.blocking)
+        self._staying = staying(self._functions, self.resolve, self._targets, self.blocking)
         self.lasting: set[tuple[int, str]] = set()
         self._last()
         self._endings: set[tuple[int, str]] = set()
@@ -142,13 +142,17 @@ class Program:
         return self._by_type.get(call.type, ())
 
     def _edges(self) -> dict[tuple[int, str], set[tuple[int, str]]]:
-        graph: dict[tuple[int, str], set[tuple[int, str]]] = {}
+        """What calls what, among functions that can be rebuilt: as long as a frame of another is on the stack, no point
+        is of use, so a cycle through one needs none."""
+        eligible = {key for key, fact in self._functions.items() if self._eligible(key, fact)}
         everything = self.options.placement != "default"
-        for key, fact in self._functions.items():
-            graph[key] = set()
-            for call in fact.calls:
+        graph: dict[tuple[int, str], set[tuple[int, str]]] = {}
+        for key in eligible:
+            targets = graph[key] = set()
+            for call in self._functions[key].calls:
                 if everything or not (call.doom and self.doomed(key[0], call)):
-                    graph[key].update(self._targets(key[0], call))
+                    targets.update(self._targets(key[0], call))
+            targets &= eligible
         return graph
 
     def is_tail(self, unit: int, call: CallFact) -> bool:
@@ -187,10 +191,7 @@ class Program:
 
     def _reach(self, graph: dict[tuple[int, str], set[tuple[int, str]]]) -> set[tuple[int, str]]:
         everything = self.options.placement != "default"
-        eligible = {key for key in self._functions if self._eligible(key)}
-        # A cycle through what cannot be rebuilt needs no point: as long as that is on the stack, no other is of use.
-        graph = {key: targets & eligible for key, targets in graph.items() if key in eligible}
-        able = {key for key in eligible if everything or self._own_point(key)}
+        able = {key for key in graph if everything or self._own_point(key)}
         for component in components(graph):
             if len(component) > 1 or component[0] in graph[component[0]]:
                 able.update(component)
@@ -206,8 +207,7 @@ class Program:
                     work.append(caller)
         return able
 
-    def _eligible(self, key: tuple[int, str]) -> bool:
-        fact = self._functions[key]
+    def _eligible(self, key: tuple[int, str], fact: FunctionFact) -> bool:
         ends = key in self._endings or (fact.noreturn and key not in self.lasting)
         return fact.pinned is None and not fact.unused and not ends
 
