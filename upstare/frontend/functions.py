@@ -234,7 +234,7 @@ def _uses(parsed: Parsed, tree: FunctionTree) -> None:
                 parent = tree.parent(node)
                 if parent is not None and parent.kind == "asm":
                     local.kept = True
-            elif node.target_kind == "function" and not _iscallee_of(tree, node):
+            elif node.target_kind == "function" and not _is_callee(tree, node):
                 tree.values.append(node)
         elif node.kind == "call":
             callee = callee_of(node)
@@ -254,7 +254,7 @@ def parameter_types(call: Node) -> list[Type]:
     return function.argument_types() if function.kind == TypeKind.FUNCTIONPROTO else []
 
 
-def _iscallee_of(tree: FunctionTree, node: Node) -> bool:
+def _is_callee(tree: FunctionTree, node: Node) -> bool:
     child, parent = node, tree.parent(node)
     while parent is not None and parent.kind == "paren":
         child, parent = parent, tree.parent(parent)
